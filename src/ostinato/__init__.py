@@ -1,0 +1,59 @@
+"""One clock for every hyperparameter, snapshots at every cycle's end, and an honest answer to "did cycling help?".
+
+Importing this package loads no torch; what needs torch is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ostinato import errors, schedules
+from ostinato._version import __version__
+from ostinato.core.bindings import Binding, mirror, wave
+from ostinato.core.cycles import Cycle
+from ostinato.core.plan import Plan
+from ostinato.core.registry import schedule
+from ostinato.core.resolved import ResolvedPlan
+from ostinato.schedules import Schedule, one_cycle
+
+if TYPE_CHECKING:
+    from ostinato.ensembles import SnapshotEnsemble
+    from ostinato.mixed_precision import was_stepped
+    from ostinato.scheduler import Scheduler
+
+__all__ = [
+    "Binding",
+    "Cycle",
+    "Plan",
+    "ResolvedPlan",
+    "Schedule",
+    "Scheduler",
+    "SnapshotEnsemble",
+    "__version__",
+    "errors",
+    "mirror",
+    "one_cycle",
+    "schedule",
+    "schedules",
+    "was_stepped",
+    "wave",
+]
+
+_LAZY = {
+    "Scheduler": "ostinato.scheduler",
+    "SnapshotEnsemble": "ostinato.ensembles",
+    "was_stepped": "ostinato.mixed_precision",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'ostinato' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The pure core: durations, clock, waveforms, cycles, schedules and plans. No torch."""

@@ -1,0 +1,90 @@
+"""Editing a plan's document by address."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from ostinato.core.cycles import Cycle
+from ostinato.core.units import plain_number
+from ostinato.errors import PlanError, suggest
+
+__all__ = ["edited"]
+
+_INSTEAD = {"period": "count", "count": "period"}
+_SHAPES = ("up", "duty", "ratio")
+_OPTIONAL = {
+    "": ("total", "warmup", "unit", "cycle"),
+    "cycle": ("period", "count", "up", "duty", "ratio"),
+    "bind": ("warmup", "domain", "cycle"),
+}
+
+
+def edited(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a plan's document in which each address has its new value."""
+    result = copy.deepcopy(document)
+    for address, value in changes.items():
+        target, slash, path = address.partition("/")
+        if slash:
+            table = _binding(result, target, address)
+            _set(table, path.split("."), _plain(value), address=address, changes=changes, optional=_OPTIONAL["bind"])
+        else:
+            _set(result, address.split("."), _plain(value), address=address, changes=changes, optional=_OPTIONAL[""])
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as a document holds it."""
+    if isinstance(value, Cycle):
+        return value.to_document()
+    if isinstance(value, Fraction):
+        return plain_number(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _binding(document: dict[str, Any], target: str, address: str) -> dict[str, Any]:
+    for table in document["bind"]:
+        if table["target"] == target:
+            found: dict[str, Any] = table
+            return found
+    bound = [table["target"] for table in document["bind"]]
+    raise PlanError(f"{address}: no binding drives {target!r}{suggest(target, bound)}")
+
+
+def _set(
+    table: Any, keys: list[str], value: Any, *, address: str, changes: Mapping[str, Any], optional: tuple[str, ...]
+) -> None:
+    for depth, key in enumerate(keys[:-1]):
+        if isinstance(table, list) and key.isdigit() and int(key) < len(table):
+            table = table[int(key)]
+        elif isinstance(table, dict) and isinstance(table.get(key), dict | list):
+            table = table[key]
+        else:
+            raise PlanError(f"{address}: there is no {'.'.join(keys[: depth + 1])!r} here{_known(table)}")
+        optional = _OPTIONAL["cycle"] if key == "cycle" else ()
+    last = keys[-1]
+    if isinstance(table, list):
+        if not last.isdigit() or int(last) >= len(table):
+            raise PlanError(f"{address}: {last!r} is no place in a list of {len(table)}")
+        table[int(last)] = value
+        return
+    if (last not in table and last not in optional) or last in ("version", "bind", "target"):
+        raise PlanError(f"{address}: there is no field {last!r} to replace{_known(table, optional)}")
+    if value is None:
+        table.pop(last, None)
+        return
+    table[last] = value
+    if last in _INSTEAD:
+        table.pop(_INSTEAD[last], None)
+    if last == "waveform":
+        for shape in _SHAPES:
+            if f"{address.removesuffix('waveform')}{shape}" not in changes:
+                table.pop(shape, None)
+
+
+def _known(table: Any, optional: tuple[str, ...] = ()) -> str:
+    if not isinstance(table, dict):
+        return ""
+    return "; known: " + ", ".join(sorted({*table, *optional} - {"version", "bind", "target"}))

@@ -1,0 +1,135 @@
+"""Schedules of one's own: named and versioned, so that a plan that uses them can be saved and its digest means something."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ostinato.core.curves import Curve
+from ostinato.core.schedules import Context, Schedule, Write
+from ostinato.core.waveforms import FloatArray, IntArray
+from ostinato.errors import PlanError, suggest
+
+__all__ = ["Registered", "ScheduleFactory", "lookup", "schedule"]
+
+ENTRY_POINTS = "ostinato.schedules"
+_REGISTRY: dict[str, ScheduleFactory] = {}
+
+
+@dataclass(frozen=True)
+class ScheduleFactory:
+    """A registered function; calling it with its parameters gives a `Schedule`."""
+
+    name: str
+    version: int
+    function: Callable[..., Any]
+
+    def __call__(self, **parameters: float | int | str | bool) -> Registered:
+        """Return the schedule with these parameters."""
+        return Registered(self.name, self.version, tuple(sorted(parameters.items())))
+
+    def check(self, parameters: Mapping[str, Any]) -> None:
+        """Refuse parameters that the function does not take, or that JSON cannot hold."""
+        try:
+            inspect.signature(self.function).bind(np.zeros(1, dtype=np.int64), **parameters)
+        except TypeError as error:
+            raise PlanError(f"schedule {self.name!r}: {error}") from None
+        for key, value in parameters.items():
+            plain = isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
+            if not plain:
+                raise PlanError(
+                    f"{key}: schedule {self.name!r} got {value!r}, expected a finite number, text or true/false, which can be saved"
+                )
+
+
+def schedule(name: str, *, version: int) -> Callable[[Callable[..., Any]], ScheduleFactory]:
+    """Register a schedule of one's own under a name and a version; both enter a plan's digest.
+
+    The function takes an int64 array of counts and keyword parameters and returns as many float64 values; it must be pure.
+    Packages can announce theirs under the entry point group ``ostinato.schedules``; a plan file never imports anything else.
+
+    Args:
+        name: The name that plan files use.
+        version: Raise it whenever the values change.
+
+    Raises:
+        PlanError: The name is taken by another function.
+
+    >>> @schedule("every", version=1)
+    ... def every(t, *, low, high, period):
+    ...     return np.where(t % period == 0, high, low)
+    >>> every(low=0.0, high=1.0, period=3)(np.arange(4))
+    array([1., 0., 0., 1.])
+    """
+
+    def register(function: Callable[..., Any]) -> ScheduleFactory:
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise PlanError(f"version: got {version!r}, expected a whole number of at least 1")
+        held = _REGISTRY.get(name)
+        if held is not None and held.function.__qualname__ != function.__qualname__:
+            raise PlanError(
+                f"schedule {name!r} is already {held.function.__module__}.{held.function.__qualname__}; choose another name"
+            )
+        factory = ScheduleFactory(name, version, function)
+        _REGISTRY[name] = factory
+        return factory
+
+    return register
+
+
+def lookup(name: str) -> ScheduleFactory:
+    """Return the registered schedule of that name, from the registry or an installed package's entry point.
+
+    Raises:
+        PlanError: There is none.
+    """
+    if name not in _REGISTRY:
+        for point in entry_points(group=ENTRY_POINTS, name=name):
+            loaded = point.load()
+            if isinstance(loaded, ScheduleFactory):
+                _REGISTRY[name] = loaded
+    if name not in _REGISTRY:
+        raise PlanError(
+            f"kind: no schedule is called {name!r}; import the module that registers it first{suggest(name, _REGISTRY)}"
+        )
+    return _REGISTRY[name]
+
+
+@dataclass(frozen=True)
+class Registered(Schedule):
+    """A schedule of one's own with its parameters."""
+
+    name: str
+    version: int
+    parameters: tuple[tuple[str, Any], ...] = ()
+    kind: ClassVar[str] = "registered"
+
+    def __post_init__(self) -> None:
+        factory = lookup(self.name)
+        if factory.version != self.version:
+            raise PlanError(
+                f"version: the plan was written for {self.name!r} version {self.version}, installed is version {factory.version}"
+            )
+        factory.check(dict(self.parameters))
+
+    def resolve(self, context: Context) -> Curve:
+        function, parameters, origin = lookup(self.name).function, dict(self.parameters), context.origin
+
+        def value(count: IntArray) -> FloatArray:
+            values = np.asarray(function(count - origin, **parameters), dtype=np.float64)
+            if values.shape != count.shape:
+                raise PlanError(
+                    f"schedule {self.name!r}: got {values.shape} values for {count.shape} counts, expected one value a count"
+                )
+            return values
+
+        return Curve(value)
+
+    def to_document(self, write: Write) -> dict[str, Any]:
+        return {"kind": self.name, "version": self.version, **dict(self.parameters)}

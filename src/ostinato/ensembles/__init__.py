@@ -1,0 +1,9 @@
+"""Snapshots of a training run, and the ensemble that they make."""
+
+from __future__ import annotations
+
+from ostinato.ensembles.ensemble import SnapshotEnsemble
+from ostinato.ensembles.scores import Evaluation
+from ostinato.ensembles.store import Member
+
+__all__ = ["Evaluation", "Member", "SnapshotEnsemble"]

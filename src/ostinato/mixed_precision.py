@@ -1,0 +1,35 @@
+"""Whether mixed precision skipped an update."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ostinato.errors import StateError
+
+if TYPE_CHECKING:
+    from torch.amp.grad_scaler import GradScaler
+
+__all__ = ["was_stepped"]
+
+
+def was_stepped(scaler: GradScaler) -> bool:
+    """Return whether ``scaler.step(optimizer)`` made the update, or skipped it because a gradient was not finite.
+
+    Call it between ``scaler.step(optimizer)`` and ``scaler.update()``, which forgets. A disabled scaler never skips.
+
+    Raises:
+        StateError: It is called elsewhere, where the scaler does not know.
+
+    >>> import torch
+    >>> was_stepped(torch.amp.GradScaler("cpu", enabled=False))
+    True
+    """
+    if not scaler.is_enabled():
+        return True
+    states = scaler._per_optimizer_states.values()
+    found = [flag for state in states for flag in state["found_inf_per_device"].values()]
+    if not found:
+        raise StateError(
+            "was_stepped: the scaler has made no step since its last update; call it between scaler.step(optimizer) and scaler.update()"
+        )
+    return not any(bool(flag.item()) for flag in found)

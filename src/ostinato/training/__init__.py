@@ -1,0 +1,1 @@
+"""The main job: data sets, the training loop, checkpoints and the report."""

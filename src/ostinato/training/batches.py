@@ -1,0 +1,304 @@
+"""The order of the data: the same batches whatever the number of workers and wherever a run resumes.
+
+Order and randomness are pure functions of (seed, epoch, batch), so that nothing about data needs saving but the
+position. Promised for one version of numpy and torch, as their generators' streams are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from ostinato.errors import ConfigError, DataError
+from ostinato.training.datasets import Split
+
+__all__ = ["Batches", "EpochOrder", "seeded"]
+
+_ORDER, _FETCH = 1, 2  # two streams of one seed
+_WORDS = 4  # 32-bit words of seed for one example
+
+
+@dataclass(frozen=True)
+class EpochOrder:
+    """Which examples make batch b of epoch e: a pure function of (seed, e, b).
+
+    An epoch has ceil(length / batch_size) batches, or floor with ``drop_last``. All have ``batch_size`` examples
+    but the last, which has the rest. If that rest is smaller than ``smallest``, the batch before lends it what is
+    missing (where it keeps ``smallest`` itself): batch normalisation cannot train on a single example.
+
+    Attributes:
+        length: Number of examples, at least 1.
+        batch_size: Examples of a batch, over all processes.
+        seed: Any whole number >= 0.
+        shuffle: A new permutation each epoch; otherwise 0, 1, 2, ...
+        drop_last: Leave out a last batch that is not full.
+        smallest: Examples that the last batch should have at least.
+
+    Raises:
+        ConfigError: a value is out of range, or ``drop_last`` leaves no batch.
+
+    >>> order = EpochOrder(5, 2, seed=0, shuffle=False)
+    >>> order.batches, [order.batch(0, index).tolist() for index in range(3)]
+    (3, [[0, 1], [2, 3], [4]])
+    >>> order = EpochOrder(9, 4, seed=0)
+    >>> [order.size(index) for index in range(order.batches)]
+    [4, 3, 2]
+    """
+
+    length: int
+    batch_size: int
+    seed: int
+    shuffle: bool = True
+    drop_last: bool = False
+    smallest: int = 2
+
+    def __post_init__(self) -> None:
+        for name, least in (("length", 1), ("batch_size", 1), ("seed", 0), ("smallest", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"{name}: got {value!r}, expected a whole number >= {least}")
+        if self.batches == 0:
+            raise ConfigError(
+                f"batch_size: {self.length} examples fill no batch of {self.batch_size}, and drop_last drops the rest; "
+                f"write batch_size = {self.length} or less"
+            )
+
+    @property
+    def batches(self) -> int:
+        """Number of batches of an epoch."""
+        return self.length // self.batch_size if self.drop_last else -(-self.length // self.batch_size)
+
+    def steps(self, accumulate: int = 1) -> int:
+        """Number of updates of an epoch, ceil(batches / accumulate)."""
+        if accumulate < 1:
+            raise ConfigError(f"accumulate: got {accumulate!r}, expected a whole number > 0")
+        return -(-self.batches // accumulate)
+
+    def indices(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the order of all examples in an epoch, int64 (length,), read-only."""
+        if epoch < 0:
+            raise ConfigError(f"epoch: got {epoch}, expected a whole number >= 0")
+        return _permutation(self.length, self.seed, epoch if self.shuffle else -1)
+
+    def batch(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
+        """Return the examples of one batch, int64, without looking at those before."""
+        start, stop = self._range(index)
+        return self.indices(epoch)[start:stop]
+
+    def size(self, index: int) -> int:
+        """Return the number of examples of batch ``index``, over all processes."""
+        start, stop = self._range(index)
+        return stop - start
+
+    def _range(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < self.batches:
+            raise ConfigError(f"batch: got {index}, expected 0 to {self.batches - 1}")
+        last = self.batches - 1
+        border = last * self.batch_size  # where the last batch starts
+        rest = self.length - border
+        if not self.drop_last and last > 0 and rest < self.smallest and self.batch_size + rest >= 2 * self.smallest:
+            border = self.length - self.smallest
+        if index < last:
+            return index * self.batch_size, border if index == last - 1 else (index + 1) * self.batch_size
+        return border, min(self.length, border + self.batch_size)
+
+
+class Batches:
+    """Batches (inputs, targets) of a data set, from any position.
+
+    A `Split` is indexed in memory. Any other map-style data set is fetched example by example through a
+    ``DataLoader`` and joined by torch's ``default_collate``; each example is fetched with torch's (CPU), numpy's and
+    Python's global random states seeded from (seed, epoch, batch, position), so that random transforms give the same
+    batch for any number of workers, processes and wherever a run resumes. The random states of the calling process are
+    left as they were. A generator that a data set keeps for itself is out of reach: draw from the global ones.
+
+    Args:
+        dataset: A `Split` or a map-style ``Dataset`` of (input, target) with a length.
+        order: Which examples make which batch.
+        workers: Worker processes; 0 fetches in this one. They live for one call of ``epoch``.
+        rank: This process, 0 to world_size - 1: it gets its contiguous slice of each batch.
+        world_size: Number of processes. Slices of one batch differ by at most one example.
+        start_method: ``"fork"``, ``"spawn"`` or ``"forkserver"`` for the workers; without it, Python's default.
+
+    Raises:
+        ConfigError: lengths differ, or a process would get nothing from some batch.
+
+    >>> split = Split(torch.arange(6.0).reshape(6, 1), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> batches = Batches(split, EpochOrder(6, 4, seed=0, shuffle=False))
+    >>> [targets.tolist() for inputs, targets in batches.epoch(0)]
+    [[0, 1, 0, 1], [0, 1]]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        order: EpochOrder,
+        *,
+        workers: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        start_method: str | None = None,
+    ) -> None:
+        length = len(dataset)  # type: ignore[arg-type]
+        if length != order.length:
+            raise ConfigError(f"order: made for {order.length} examples, the data set has {length}")
+        if world_size < 1 or not 0 <= rank < world_size:
+            raise ConfigError(f"rank: got {rank} of {world_size}, expected 0 to world_size - 1")
+        if workers < 0:
+            raise ConfigError(f"workers: got {workers}, expected a whole number >= 0")
+        _check_shares(order, world_size)
+        self.dataset = dataset
+        self.order = order
+        self.workers = workers
+        self.rank = rank
+        self.world_size = world_size
+        self.start_method = start_method
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return self.order.batches
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
+        """Yield the batches of one epoch from batch ``start`` on; ``start = len(self)`` yields nothing."""
+        if not 0 <= start <= len(self):
+            raise ConfigError(f"batch: got {start}, expected 0 to {len(self)}")
+        if isinstance(self.dataset, Split) or (self.workers == 0):
+            return (self.batch(epoch, index) for index in range(start, len(self)))
+        return self._fetched(epoch, start)
+
+    def batch(self, epoch: int, index: int) -> tuple[Any, Any]:
+        """Return one batch, fetched in this process."""
+        if isinstance(self.dataset, Split):
+            return self.dataset.batch(_slice(self.order.batch(epoch, index), self.rank, self.world_size)[1])
+        with _kept_states():
+            return self._source(epoch)[index]
+
+    def endless(self, epoch: int = 0, start: int = 0) -> Iterator[tuple[int, int, tuple[Any, Any]]]:
+        """Yield (epoch, batch, (inputs, targets)) from a position on, epoch after epoch, without end."""
+        if start == len(self):
+            epoch, start = epoch + 1, 0
+        while True:
+            for index, batch in enumerate(self.epoch(epoch, start), start):
+                yield epoch, index, batch
+            epoch, start = epoch + 1, 0
+
+    def _source(self, epoch: int) -> _EpochSource:
+        return _EpochSource(self.dataset, self.order, epoch, self.rank, self.world_size)
+
+    def _fetched(self, epoch: int, start: int) -> Iterator[tuple[Any, Any]]:
+        if start == len(self):
+            return
+        loader: DataLoader[Any] = DataLoader(
+            self._source(epoch),
+            batch_size=None,
+            sampler=range(start, len(self)),
+            num_workers=self.workers,
+            multiprocessing_context=self.start_method,
+            generator=torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+        )
+        yield from loader
+
+
+@dataclass(frozen=True)
+class _EpochSource(Dataset[Any]):
+    """The batches of one epoch as a map-style data set: what a worker process receives."""
+
+    dataset: Dataset[Any]
+    order: EpochOrder
+    epoch: int
+    rank: int
+    world_size: int
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        chosen = self.order.batch(self.epoch, index)
+        start, mine = _slice(chosen, self.rank, self.world_size)
+        words = np.random.SeedSequence((_FETCH, self.order.seed, self.epoch, index)).generate_state(
+            _WORDS * len(chosen)
+        )
+        samples = []
+        for position, example in enumerate(mine.tolist(), start):
+            _seed_states(words[_WORDS * position : _WORDS * (position + 1)])
+            samples.append(self.dataset[example])
+        return _collate(samples, mine)
+
+
+@contextlib.contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Run a block under torch's (CPU), numpy's and Python's random states seeded from ``key``, then put them back.
+
+    >>> with seeded(7, 0):
+    ...     first = torch.rand(2)
+    >>> with seeded(7, 0):
+    ...     print(torch.equal(first, torch.rand(2)))
+    True
+    """
+    with _kept_states():
+        _seed_states(np.random.SeedSequence(key).generate_state(_WORDS))
+        yield
+
+
+@contextlib.contextmanager
+def _kept_states() -> Iterator[None]:
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one is meant
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
+
+
+def _seed_states(words: npt.NDArray[Any]) -> None:
+    torch.default_generator.manual_seed(int(words[0]) | int(words[1]) << 32)
+    np.random.seed(words[1:3])  # noqa: NPY002 - what transforms draw from
+    random.seed(int(words[3]) << 32 | int(words[0]))
+
+
+@lru_cache(maxsize=4)
+def _permutation(length: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    if epoch < 0:
+        order = np.arange(length, dtype=np.int64)
+    else:
+        order = np.random.default_rng((_ORDER, seed, epoch)).permutation(length).astype(np.int64, copy=False)
+    order.flags.writeable = False
+    return order
+
+
+def _slice(chosen: npt.NDArray[np.int64], rank: int, world_size: int) -> tuple[int, npt.NDArray[np.int64]]:
+    """Return where the slice of a rank starts in the batch, and the slice."""
+    start, stop = (len(chosen) * part // world_size for part in (rank, rank + 1))
+    return start, chosen[start:stop]
+
+
+def _check_shares(order: EpochOrder, world_size: int) -> None:
+    if order.batch_size % world_size:
+        near = max(world_size, order.batch_size - order.batch_size % world_size)
+        raise ConfigError(
+            f"batch_size: {order.batch_size} is not shared equally by {world_size} processes (write batch_size = {near})"
+        )
+    smallest = min(order.size(0), order.size(order.batches - 1))
+    if smallest < world_size:
+        raise ConfigError(
+            f"batch_size: the last batch of an epoch has {smallest} examples for {world_size} processes; "
+            f"use smallest = {world_size} or drop_last = true"
+        )
+
+
+def _collate(samples: list[Any], examples: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+    if not isinstance(samples[0], tuple | list) or len(samples[0]) != 2:
+        raise DataError(f"example {examples[0]} is a {type(samples[0]).__name__}, expected (input, target)")
+    try:
+        inputs, targets = default_collate(samples)
+    except (RuntimeError, TypeError, ValueError) as error:
+        near = f"{examples[0]} to {examples[-1]}" if len(examples) > 1 else f"{examples[0]}"
+        raise DataError(f"examples {near} do not make one batch: {' '.join(str(error).split())}") from error
+    return inputs, targets
