@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from ostinato.core import domains
 from ostinato.core.address import Address
 from ostinato.core.resolved import ResolvedPlan
-from ostinato.errors import ForeignWriteWarning, TargetError
-from ostinato.targets import Slot, as_optimizer, find, roots_of
+from ostinato.errors import DomainError, ForeignWriteWarning, OstinatoError, TargetError
+from ostinato.targets import GroupSlot, GroupWatch, Slot, UnselectedError, as_optimizer, find, roots_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -29,12 +30,16 @@ class Driver:
 
     Values are computed in blocks, one column for each target and (for relative bindings) original. Plain numbers are written straight
     into the dictionary that holds them; everything else goes through its slot. Parameter groups are looked at before each write: when an
-    optimizer has loaded a state or got another group, all slots are found anew.
+    optimizer has loaded a state, got another group or lost one, all slots are found anew. At the end of every cycle they are in any case.
 
     Attributes:
         originals: What the driven values were before binding, by concrete address.
         slots: For every target, where it lands.
         idle: While true, nothing is written.
+        released: Whether driving has ended for good.
+
+    What cannot be right as things are, but may come right when a state is loaded (the optimizer was loaded before binding, so that its
+    originals are not there to be seen), is raised by the first `advance` and not by `attach`.
     """
 
     def __init__(
@@ -44,11 +49,12 @@ class Driver:
         self.roots = dict(roots)
         self.originals = dict(originals)
         self.idle = False
+        self.released = False
         self._count = count
         self._reported: set[str] = set()
         self._handles: list[Any] = []
+        self._watches: list[GroupWatch] = []
         self.attach(announce=True)
-        self._listen()
 
     # -- finding the places ------------------------------------------------------------------------------------
 
@@ -61,13 +67,27 @@ class Driver:
         """
         targets = self.resolved.targets
         roots_of(targets, self.roots)
-        found = {target: find(target, self.roots, self.originals, announce=announce) for target in targets}
+        originals = self.originals
+        for watch in self._watches:
+            originals = watch.moved(originals)
+        self._pending: OstinatoError | None = None
+        found = {target: self._find(target, originals, announce) for target in targets}
         _refuse_overlap(found)
-        originals = {slot.label: _plain(slot.raw()) for slots in found.values() for slot in slots}
-        self.originals = {**originals, **self.originals}
+        self.originals = _with_new(originals, found)
         self.slots = found
+        self._watches = [GroupWatch(name, optimizer) for name, optimizer in self._named_optimizers()]
         self._demand_relative()
         self._lay_out()
+
+    def _find(self, target: str, originals: Mapping[str, float], announce: bool) -> list[Slot]:
+        """Return a target's slots; none as yet where a state that is still to be loaded can tell which groups are meant."""
+        try:
+            return find(target, self.roots, originals, announce=announce)
+        except UnselectedError as error:
+            if not error.loadable:
+                raise
+            self._pending = error
+            return []
 
     def _demand_relative(self) -> None:
         """Check the domains of relative bindings, whose values depend on the originals."""
@@ -76,7 +96,12 @@ class Driver:
             if binding.relative:
                 domain = binding.chosen_domain(domains.domain_of(Address.parse(target)))
                 for factor in {self.originals[slot.label] for slot in slots}:
-                    domains.demand(target, self.resolved.curves[target], domain, self.resolved.total, factor=factor)
+                    try:
+                        domains.demand(target, self.resolved.curves[target], domain, self.resolved.total, factor=factor)
+                    except DomainError as error:
+                        if not any(optimizer.state for optimizer in self.optimizers()):
+                            raise
+                        self._pending = error
 
     def _lay_out(self) -> None:
         """Arrange the columns, and which slot takes which."""
@@ -94,20 +119,28 @@ class Driver:
                 else:
                     self._cells.append((*cell, column, slot))
         self._columns = tuple(columns)
-        self._watched = [
-            (optimizer, optimizer.param_groups, len(optimizer.param_groups)) for optimizer in self.optimizers()
-        ]
         self._block_start = -1
         self._row = self._row_at(self._count)
 
+    def _named_optimizers(self) -> list[tuple[str, Optimizer]]:
+        driven = {Address.parse(target).root for target in self.resolved.targets}
+        found = ((name, as_optimizer(root)) for name, root in self.roots.items() if name in driven)
+        return [(name, optimizer) for name, optimizer in found if optimizer is not None]
+
     def optimizers(self) -> list[Optimizer]:
         """Return the optimizers that the plan drives, in the order that `bind` was given them."""
-        driven = {Address.parse(target).root for target in self.resolved.targets}
-        found = (as_optimizer(root) for name, root in self.roots.items() if name in driven)
-        return [optimizer for optimizer in found if optimizer is not None]
+        return [optimizer for _, optimizer in self._named_optimizers()]
 
-    def _listen(self) -> None:
-        """Rewrite the values whenever a driven optimizer loads a state, which replaces its groups."""
+    def original(self, optimizer: Optimizer, index: int, key: str) -> float | None:
+        """Return what a parameter group's value was before binding; None where it is not driven."""
+        for slots in self.slots.values():
+            for slot in slots:
+                if isinstance(slot, GroupSlot) and slot.place == (id(optimizer), index, key, None):
+                    return self.originals[slot.label]
+        return None
+
+    def listen(self) -> None:
+        """Rewrite the values from now on whenever a driven optimizer loads a state, which replaces its groups."""
         me = weakref.ref(self)
 
         def loaded(optimizer: Optimizer) -> None:
@@ -120,10 +153,17 @@ class Driver:
 
     def release(self) -> None:
         """Stop driving: nothing is written any more, and loading an optimizer's state changes nothing."""
-        self.idle = True
+        self.idle = self.released = True
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def refresh(self) -> None:
+        """Take note of parameter groups that were exchanged, added or removed since the last write."""
+        if not self.released and any(watch.changed() for watch in self._watches):
+            self.attach(announce=True)
+            if not self.idle:
+                self.enforce(self._count)
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -151,25 +191,41 @@ class Driver:
 
         Args:
             count: The update.
-            thorough: Look at tensors and set values too, which costs more.
+            thorough: Look at tensors and set values too, and find all slots anew, which costs more.
         """
-        for optimizer, groups, size in self._watched:
-            if optimizer.param_groups is not groups or len(groups) != size:
-                self.attach(announce=True)
-                break
+        if self._pending is not None:
+            raise self._pending
+        changed = any([watch.changed() for watch in self._watches])
+        if thorough and not changed:
+            self._inspect()
+        if thorough or changed:
+            self.attach(announce=changed)
+            self.enforce(count)
+            return
         before, row = self._row, self._row_at(count)
-        if thorough:
-            for slot, column in self._others:
-                if not slot.holds(before[column]):
-                    self._report(slot, before[column])
+        stale = False
         for owner, key, column, slot in self._cells:
             found = owner[key]
-            if found is not before[column] and found != before[column]:
-                self._report(slot, before[column])
+            if found is not before[column]:
+                if not slot.holds(before[column]):
+                    self._report(slot, before[column], 4)
+                if isinstance(found, Tensor):
+                    stale = True
+                    continue
             owner[key] = row[column]
         for slot, column in self._others:
             slot.write(row[column])
         self._count, self._row = count, row
+        if stale:  # somebody made a plain number a tensor, which is filled in place from now on
+            self.attach()
+            self.enforce(count)
+
+    def _inspect(self) -> None:
+        """Report every value that is not the one written before, tensors included."""
+        placed = [*self._others, *((slot, column) for _, _, column, slot in self._cells)]
+        for slot, column in placed:
+            if not slot.holds(self._row[column]):
+                self._report(slot, self._row[column], 5)
 
     def restore(self) -> None:
         """Give every driven value back what it was before binding."""
@@ -177,14 +233,14 @@ class Driver:
             for slot in slots:
                 slot.write(self.originals[slot.label])
 
-    def _report(self, slot: Slot, written: float) -> None:
+    def _report(self, slot: Slot, written: float, level: int) -> None:
         if slot.label not in self._reported:
             self._reported.add(slot.label)
             warnings.warn(
                 f"{slot.label}: the plan wrote {written!r} for step {self._count}, but {slot.read()!r} was found there;"
                 " something else writes it too: remove the other writer, or wrap it in scheduler.paused()",
                 ForeignWriteWarning,
-                stacklevel=4,
+                stacklevel=level,
             )
 
 
@@ -192,11 +248,28 @@ def _refuse_overlap(found: Mapping[str, list[Slot]]) -> None:
     owners: dict[Any, str] = {}
     for target, slots in found.items():
         for slot in slots:
-            other = owners.setdefault(slot.place, target)
-            if other != target:
-                raise TargetError(
-                    f"{slot.label}: driven by both {other!r} and {target!r}; keep one, or select parameter groups"
-                )
+            value = slot.raw()
+            for place in (slot.place, id(value)) if isinstance(value, Tensor) else (slot.place,):
+                other = owners.setdefault(place, target)
+                if other != target:
+                    raise TargetError(
+                        f"{slot.label}: driven by both {other!r} and {target!r}; keep one, or select parameter groups"
+                    )
+
+
+def _with_new(originals: Mapping[str, float], found: Mapping[str, list[Slot]]) -> dict[str, float]:
+    """Return `originals` with those of slots that are new; slots that share one tensor share its original."""
+    known = dict(originals)
+    slots = [slot for group in found.values() for slot in group]
+    tensors = {
+        id(value): known[slot.label]
+        for slot in slots
+        if slot.label in known and isinstance(value := slot.raw(), Tensor)
+    }
+    for slot in slots:
+        value = slot.raw()
+        known.setdefault(slot.label, tensors.get(id(value), _plain(value)))
+    return known
 
 
 def _plain(value: Any) -> float:

@@ -8,7 +8,8 @@
     ├── StorageError          a file that is torn, altered, missing, or cannot be written
     ├── ConfigError           a run's configuration or command line
     ├── DataError             a data set that is missing, damaged or not understood
-    └── NonFiniteError        a loss or gradient that is not a number; nothing was updated
+    ├── NonFiniteError        a loss or gradient that is not a number; nothing was updated
+    └── RunInterruptedError   a run was asked to stop; it can be resumed
 
     OstinatoWarning
     ├── TruncatedCycleWarning the run ends inside a cycle
@@ -35,6 +36,7 @@ __all__ = [
     "OstinatoWarning",
     "PastTotalWarning",
     "PlanError",
+    "RunInterruptedError",
     "StateError",
     "StorageError",
     "TargetError",
@@ -77,6 +79,10 @@ class DataError(OstinatoError, ValueError):
 
 class NonFiniteError(OstinatoError, ArithmeticError):
     """A loss or gradient is not finite; the update was not made."""
+
+
+class RunInterruptedError(OstinatoError):
+    """A run was asked to stop; a checkpoint was written and it can be resumed."""
 
 
 class OstinatoWarning(UserWarning):

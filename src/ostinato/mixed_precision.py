@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ostinato.errors import StateError
+from ostinato.targets import as_optimizer
 
 if TYPE_CHECKING:
     from torch.amp.grad_scaler import GradScaler
+    from torch.optim import Optimizer
 
 __all__ = ["was_stepped"]
 
 
-def was_stepped(scaler: GradScaler) -> bool:
+def was_stepped(scaler: GradScaler, optimizer: Optimizer | None = None) -> bool:
     """Return whether ``scaler.step(optimizer)`` made the update, or skipped it because a gradient was not finite.
 
     Call it between ``scaler.step(optimizer)`` and ``scaler.update()``, which forgets. A disabled scaler never skips.
+
+    Args:
+        scaler: The scaler.
+        optimizer: Which optimizer's update is meant where the scaler serves several; without it, whether all were made.
 
     Raises:
         StateError: It is called elsewhere, where the scaler does not know.
@@ -26,7 +32,9 @@ def was_stepped(scaler: GradScaler) -> bool:
     """
     if not scaler.is_enabled():
         return True
-    states = scaler._per_optimizer_states.values()
+    known = scaler._per_optimizer_states
+    meant = known if optimizer is None else {id(optimizer), id(as_optimizer(optimizer))} & set(known)
+    states = [known[key] for key in meant]
     found = [flag for state in states for flag in state["found_inf_per_device"].values()]
     if not found:
         raise StateError(

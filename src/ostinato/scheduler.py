@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import warnings
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal
 
+from ostinato.core.address import Address
 from ostinato.core.clock import Tick
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan, Table
@@ -41,7 +43,8 @@ class Scheduler:
     """
 
     def __init__(self, resolved: ResolvedPlan, roots: Mapping[str, Any]) -> None:
-        self._begin(resolved, roots, {}, 0)
+        self._paused = False
+        self._install(Driver(resolved, roots, {}, 0), 0)
         if resolved.truncated:
             fits = " or ".join(map(str, resolved.totals_that_fit))
             warnings.warn(
@@ -50,15 +53,17 @@ class Scheduler:
                 stacklevel=3,
             )
 
-    def _begin(
-        self, resolved: ResolvedPlan, roots: Mapping[str, Any], originals: Mapping[str, float], count: int
-    ) -> None:
-        """Drive `roots` under `resolved` from update `count` on, whose values are then in force."""
-        self._driver = Driver(resolved, roots, originals, count)
-        self._resolved = resolved
+    def _install(self, driver: Driver, count: int) -> None:
+        """Drive by `driver` from update `count` on, whose values are then in force."""
+        driver.listen()
+        driver.idle = self._paused
+        self._driver = driver
+        self._resolved = driver.resolved
         self._count = count
         self._past_total = False
-        self._driver.enforce(count)
+        self._cycle_ends = _end_of_cycle(driver.resolved, count)
+        if not driver.idle:
+            driver.enforce(count)
 
     @property
     def resolved(self) -> ResolvedPlan:
@@ -114,28 +119,35 @@ class Scheduler:
                 PastTotalWarning,
                 stacklevel=2,
             )
-        tick = Tick(resolved.clock, resolved.values, count - 1, first=first)
+        ended = count >= self._cycle_ends
+        if ended:
+            self._cycle_ends = _end_of_cycle(resolved, count)
         if not self._driver.idle:
-            self._driver.advance(count, thorough=tick.cycle_end)
-        return tick
+            self._driver.advance(count, thorough=ended)
+        return Tick(resolved.clock, resolved.values, count - 1, first=first)
 
     @contextmanager
     def paused(self) -> Iterator[Scheduler]:
         """Leave the values to somebody else inside the block: nothing is written or reported. Afterwards the plan's are in force again."""
-        driver = self._driver
-        was_idle, driver.idle = driver.idle, True
+        was_paused, self._paused = self._paused, True
+        self._driver.idle = True
         try:
             yield self
         finally:
-            driver.idle = was_idle
-            if not was_idle:
+            self._paused = was_paused
+            driver = self._driver
+            if not was_paused and not driver.released:
                 driver.attach()
                 driver.enforce(self._count)
+                driver.idle = False
 
     def restore(self) -> None:
         """Give every driven value back what it was before binding, and stop driving; a loaded state starts it again."""
-        self._driver.release()
-        self._driver.restore()
+        driver = self._driver
+        if not driver.released:
+            driver.refresh()
+            driver.release()
+            driver.restore()
 
     @property
     def history(self) -> Table:
@@ -145,6 +157,14 @@ class Scheduler:
     def get_last_lr(self) -> list[float]:
         """Return the learning rate of every parameter group of the driven optimizers, as torch's schedulers do."""
         return [float(group["lr"]) for optimizer in self._driver.optimizers() for group in optimizer.param_groups]
+
+    def original_lrs(self, optimizer: Optimizer) -> list[float]:
+        """Return the learning rate that every parameter group of an optimizer had before binding."""
+        self._driver.refresh()
+        found = (
+            (self._driver.original(optimizer, i, "lr"), group["lr"]) for i, group in enumerate(optimizer.param_groups)
+        )
+        return [float(present if original is None else original) for original, present in found]
 
     def as_lr_scheduler(self, optimizer: Optimizer | None = None) -> LRSchedulerView:
         """Return a thin torch ``LRScheduler`` over this scheduler, for frameworks that insist on the class.
@@ -159,6 +179,7 @@ class Scheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as a JSON document: count, plan, rates, and the originals of the driven values."""
+        self._driver.refresh()
         return SchedulerState.of(self._resolved, self._count, self._driver.originals).to_document()
 
     def load_state_dict(self, state: Mapping[str, Any], *, on_mismatch: OnMismatch = "error") -> None:
@@ -183,19 +204,27 @@ class Scheduler:
                     " load it with on_mismatch='saved' or 'current' if that is meant"
                 )
             resolved = saved.resolve() if on_mismatch == "saved" else resolved
-        roots, originals = self._driver.roots, {**self._driver.originals, **saved.originals}
-        self._driver.release()
-        self._begin(resolved, roots, originals, saved.count)
+        old = self._driver
+        old.refresh()
+        new = Driver(resolved, old.roots, {**old.originals, **saved.originals}, saved.count)
+        if not old.released:
+            old.release()
+            old.restore()
+        self._install(new, saved.count)
 
     def __getstate__(self) -> dict[str, Any]:
         driver = self._driver
+        driver.refresh()
         state = {"resolved": self._resolved, "roots": driver.roots, "originals": driver.originals, "count": self._count}
-        return {**state, "idle": driver.idle}
+        return {**state, "paused": self._paused, "released": driver.released}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._begin(state["resolved"], state["roots"], state["originals"], state["count"])
-        if state["idle"]:
-            self.restore()
+        driver = Driver(state["resolved"], state["roots"], state["originals"], state["count"])
+        self._paused = state["paused"] or state["released"]
+        self._install(driver, state["count"])
+        if state["released"]:
+            self._paused = state["paused"]
+            driver.release()
 
     def __copy__(self) -> Scheduler:
         raise StateError(
@@ -203,20 +232,39 @@ class Scheduler:
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Scheduler:
-        for name, root in self._driver.roots.items():
-            parts = root if isinstance(root, tuple) else (root,)
-            if any(id(part) not in memo and not isinstance(part, types.FunctionType) for part in parts):
+        driven = {Address.parse(target).root for target in self._resolved.targets}
+        roots = self._driver.roots
+        for name in driven:
+            pair = roots[name] if isinstance(roots[name], tuple) else ()
+            if any(isinstance(part, types.FunctionType | types.BuiltinFunctionType) for part in pair):
+                raise StateError(
+                    f"{name!r} is a pair of functions, which a copy would share with the original; bind methods of an object, or the object"
+                )
+            if not all(_is_copied(part, memo) for part in pair or (roots[name],)):
                 raise StateError(
                     f"a scheduler copied without its {name!r} would drive a hidden copy; copy them together, the scheduler last:"
                     " copy.deepcopy((model, optimizer, scheduler))"
                 )
         clone = type(self).__new__(type(self))
         memo[id(self)] = clone
-        roots = {name: deepcopy(root, memo) for name, root in self._driver.roots.items()}
-        clone.__setstate__({**self.__getstate__(), "roots": roots})
+        kept = {name: deepcopy(root, memo) for name, root in roots.items() if name in driven or id(root) in memo}
+        clone.__setstate__({**self.__getstate__(), "roots": kept})
         return clone
 
     def __repr__(self) -> str:
         return (
             f"<Scheduler at step {self._count} of {self._resolved.total}, driving {', '.join(self._resolved.targets)}>"
         )
+
+
+def _end_of_cycle(resolved: ResolvedPlan, count: int) -> float:
+    """Return the count at which the cycle of update `count` is over; infinite where there is none."""
+    if count < resolved.warmup:
+        return _end_of_cycle(resolved, resolved.warmup)
+    span = resolved.clock.span_at(count)
+    return math.inf if span is None or not span.complete else span.end
+
+
+def _is_copied(part: Any, memo: Mapping[int, Any]) -> bool:
+    """Return whether a deep copy has been through a driven object, or through the object whose method it is."""
+    return id(part) in memo or id(getattr(part, "__self__", part)) in memo

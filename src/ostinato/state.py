@@ -8,9 +8,10 @@ from typing import Any
 
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
-from ostinato.errors import OstinatoError, StateError
+from ostinato.core.units import Rates
+from ostinato.errors import OstinatoError, StateError, suggest
 
-__all__ = ["SchedulerState", "difference"]
+__all__ = ["SchedulerState", "difference", "document_difference"]
 
 VERSION = 1
 _MOST_SHOWN = 4
@@ -56,10 +57,16 @@ class SchedulerState:
             raise StateError(f"state: expected what Scheduler.state_dict() of version {VERSION} returned")
         kinds = {"count": int, "plan": Mapping, "rates": Mapping, "digest": str, "originals": Mapping}
         for key, kind in kinds.items():
-            if not isinstance(document.get(key), kind):
+            if not isinstance(document.get(key), kind) or isinstance(document[key], bool):
                 raise StateError(f"state: {key!r} is missing or malformed")
         if document["count"] < 0:
             raise StateError(f"state: count is {document['count']}, expected at least 0")
+        for label, value in document["originals"].items():
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise StateError(f"state: the original of {label} is {value!r}, expected a number")
+        for name in document["rates"]:
+            if name not in Rates.__slots__:
+                raise StateError(f"state: {name!r} is no rate{suggest(str(name), Rates.__slots__)}")
         return cls(**{key: document[key] for key in kinds})
 
     def resolve(self) -> ResolvedPlan:
@@ -72,12 +79,20 @@ class SchedulerState:
 
 def difference(saved: SchedulerState, current: ResolvedPlan) -> str:
     """Return in words where a saved plan and its rates differ from the present ones."""
-    before = {**_leaves(saved.plan), **saved.rates}
-    after = {**_leaves(current.plan.to_document()), **current.rates.to_document()}
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    shown = [
-        f"{key} was {before.get(key, 'absent')!r}, is {after.get(key, 'absent')!r}" for key in changed[:_MOST_SHOWN]
-    ]
+    now = SchedulerState.of(current, 0, {})
+    return document_difference(saved.plan, now.plan, saved.rates, now.rates)
+
+
+def document_difference(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    rates_before: Mapping[str, Any] = {},
+    rates_after: Mapping[str, Any] = {},
+) -> str:
+    """Return in words where two plans' documents differ, by the addresses that `Plan.replace` knows."""
+    old, new = {**_leaves(before), **rates_before}, {**_leaves(after), **rates_after}
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    shown = [f"{key} was {old.get(key, 'absent')!r}, is {new.get(key, 'absent')!r}" for key in changed[:_MOST_SHOWN]]
     more = len(changed) - len(shown)
     return ", ".join(shown) + (f", and {more} more" if more else "")
 

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ostinato.core.clock import Tick
 from ostinato.errors import TargetError
+from ostinato.targets import as_optimizer
 
 if TYPE_CHECKING:
     from ostinato.scheduler import Scheduler
@@ -29,9 +30,25 @@ class LRSchedulerView(LRScheduler):
                 "as_lr_scheduler: the plan drives no optimizer; pass the one that the framework shall see"
             )
         self.scheduler = scheduler
-        self.optimizer = optimizer
-        self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
+        self.optimizer = as_optimizer(optimizer) or optimizer
         self.tick: Tick | None = None
+
+    @property
+    def base_lrs(self) -> list[float]:  # type: ignore[override]  # torch stores a copy; groups may be added later
+        """The rates before binding, one a parameter group."""
+        return self.scheduler.original_lrs(self.optimizer)
+
+    @property
+    def _last_lr(self) -> list[float | Any]:  # type: ignore[override]  # some frameworks read torch's private names
+        return self.get_last_lr()
+
+    @property
+    def _step_count(self) -> int:  # type: ignore[override]
+        return self.scheduler.count + 1
+
+    @_step_count.setter
+    def _step_count(self, value: int) -> None:
+        """Pass over what Accelerate counts while it accumulates; there is one clock."""
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]  # torch keeps a counter of its own; there is one clock here

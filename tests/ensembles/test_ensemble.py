@@ -29,9 +29,8 @@ def disturb(model: nn.Module, seed: int) -> None:
         if tensor.is_floating_point():
             tensor.data.copy_(torch.rand(tensor.shape, generator=generator).to(tensor.dtype) - 0.25)
     for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            if module.running_var is not None:
-                module.running_var.abs_().add_(0.5)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
+            module.running_var.abs_().add_(0.5)
 
 
 def fill(model: nn.Module, folder: Path, count: int = 3) -> tuple[SnapshotEnsemble, list[nn.Module]]:
@@ -299,7 +298,7 @@ def test_wrapped_models_share_their_snapshots_with_plain_ones(tmp_path: Path) ->
     from lightning_fabric import Fabric
 
     model = Convolutional()
-    snapshots, copies = fill(model, tmp_path)
+    _, copies = fill(model, tmp_path)
     expected = torch.stack([other(IMAGES) for other in copies])
     fabric = Fabric(accelerator="cpu", devices=1)
     for wrapped in (nn.DataParallel(model), fabric.setup(model), torch.compile(model, backend="eager")):

@@ -188,10 +188,15 @@ def test_spawned_workers_give_the_same_batches(tmp_path: Path) -> None:
 
 def test_seeded_puts_the_states_back_after_an_error() -> None:
     before = _states()
-    with pytest.raises(RuntimeError, match="inside"), seeded(1):
+
+    @seeded(1)
+    def draw() -> None:
         torch.rand(3)
         random.random()
         raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        draw()
     now = _states()
     assert torch.equal(before[0], now[0])
     assert before[1:] == now[1:]
@@ -215,7 +220,7 @@ def test_batches_that_cannot_be() -> None:
     order = EpochOrder(9, 4, seed=0)
     with pytest.raises(ConfigError, match="made for 9 examples, the data set has 8"):
         Batches(Noisy(8), order)
-    with pytest.raises(ConfigError, match="not shared equally by 3 processes .write batch_size = 3"):
+    with pytest.raises(ConfigError, match=r"not shared equally by 3 processes \(write batch_size = 3\)"):
         Batches(Noisy(9), order, world_size=3)
     with pytest.raises(ConfigError, match="last batch of an epoch has 2 examples for 4 processes"):
         Batches(Noisy(9), order, world_size=4)
@@ -239,3 +244,17 @@ def test_examples_that_make_no_batch_are_named() -> None:
         list(Batches(Ragged(4), order).epoch(0))
     with pytest.raises(DataError, match=r"example 0 is a Tensor, expected \(input, target\)"):
         list(Batches(Alone(4), order).epoch(0))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_example_that_cannot_be_fetched_is_named_in_one_line(workers: int) -> None:
+    class Broken(Noisy):
+        def __getitem__(self, index: int) -> tuple[Tensor, int]:
+            if index == 3:
+                raise OSError("no file\nof this example")
+            return super().__getitem__(index)
+
+    batches = Batches(Broken(6), EpochOrder(6, 2, seed=0, shuffle=False), workers=workers).epoch(0)
+    next(batches)
+    with pytest.raises(DataError, match=r"^example 3 cannot be fetched: OSError: no file of this example$"):
+        next(batches)

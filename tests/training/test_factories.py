@@ -95,5 +95,5 @@ def test_arguments_that_do_not_fit_and_errors_inside_take_one_line() -> None:
     def refuse() -> None:
         raise DataError("as it is")
 
-    with pytest.raises(DataError, match="^as it is$"):
+    with pytest.raises(DataError, match=r"^as it is$"):
         call_factory(refuse, {}, {}, "model")

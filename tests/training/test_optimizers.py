@@ -39,10 +39,10 @@ def test_biases_norms_and_vectors_do_not_decay() -> None:
 
 def test_parameters_without_a_model_are_told_apart_by_name_and_dimension() -> None:
     net = Net()
-    assert [len(group["params"]) for group in parameter_groups(net.parameters())] == [5 - 1, 4]
+    assert [len(group["params"]) for group in parameter_groups(net.parameters())] == [5, 3]
     assert [len(group["params"]) for group in parameter_groups(net.named_parameters())] == [3, 5]
     with pytest.raises(ConfigError, match="got a int among the parameters"):
-        parameter_groups([3])  # type: ignore[list-item]
+        parameter_groups([3])  # type: ignore[arg-type]
 
 
 def test_empty_groups_are_left_out() -> None:
@@ -63,6 +63,10 @@ def test_defaults() -> None:
     assert _named(build("adam", Net(), betas=[0.8, 0.9]))["decay"]["betas"] == (0.8, 0.9)
 
 
+def _matters(parameter: nn.Parameter) -> bool:
+    return parameter.grad is not None and bool(parameter.grad.abs().max() > 1e-3)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw", "RMSprop", "rprop", "nadam", "ADAGRAD", "adafactor", "radam", "asgd"])
 def test_every_optimizer_by_name_makes_an_update(name: str) -> None:
     torch.manual_seed(0)
@@ -72,7 +76,7 @@ def test_every_optimizer_by_name_makes_an_update(name: str) -> None:
     before = [parameter.detach().clone() for parameter in model.parameters()]
     model(torch.randn(5, 3)).square().sum().backward()
     optimizer.step()
-    assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True) if new.grad.any())
+    assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True) if _matters(new))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def test_every_optimizer_by_name_makes_an_update(name: str) -> None:
         ("sgd", {"params": []}, "SGD has no option 'params'"),
         ("sgd", {"lr": -1.0}, "SGD refused lr = -1.0, .*: Invalid learning rate: -1.0"),
         ("sgd", {"lr": "x"}, "SGD refused lr = 'x'"),
-        ("muon", {}, "Muon refused : Muon only supports 2D parameters|Muon refused"),
+        ("muon", {}, "Muon refused these parameters: Muon only supports 2D parameters"),
     ],
 )
 def test_what_is_refused_takes_one_line(name: str, options: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -102,6 +103,10 @@ class Join(Schedule):
 
     def __post_init__(self) -> None:
         parts = tuple(as_schedule(part) for part in self.of)
+        if isinstance(self.at, str) or not isinstance(self.at, Sequence):
+            raise PlanError(
+                f"at: got {self.at!r}, expected a list of places where the next schedule begins, such as ['10ep']"
+            )
         if len(parts) < 2 or len(self.at) != len(parts) - 1:
             raise PlanError(
                 f"at: {len(parts)} schedules need {max(len(parts) - 1, 1)} places where the next one begins, got {len(self.at)}"
@@ -204,7 +209,9 @@ class Sum(_Commutative):
         def value(count: IntArray) -> FloatArray:
             return reduce(np.add, (curve.function(count) for curve in curves))
 
-        return Curve(value, sum(curve.low for curve in curves), sum(curve.high for curve in curves))
+        # added one by one as the values are: the built-in sum compensates from Python 3.12 on, and would round otherwise
+        low, high = (reduce(operator.add, bounds) for bounds in zip(*((c.low, c.high) for c in curves), strict=True))
+        return Curve(value, low, high)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Binding:
 
 
 def _interval(domain: Any) -> tuple[float, float]:
-    if isinstance(domain, str) or len(domain) != 2:
+    if not isinstance(domain, list | tuple) or len(domain) != 2:
         raise PlanError(f"domain: got {domain!r}, expected two numbers [low, high]")
     low, high = finite(domain[0], "domain"), finite(domain[1], "domain")
     if high < low:

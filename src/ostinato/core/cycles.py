@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
 
-from ostinato.core.units import Duration, DurationLike, Number, exact, finite, plain_number, rounded
-from ostinato.core.waveforms import FloatArray, IntArray, waveform
+from ostinato.core.units import MOST_COUNTS, Duration, DurationLike, Number, exact, finite, number_text, rounded
+from ostinato.core.units import plain_number as plain
+from ostinato.core.waveforms import IntArray, waveform
 from ostinato.errors import PlanError, suggest
 
 __all__ = ["Cycle", "Harmonic", "Rhythm", "Timeline"]
@@ -68,16 +70,17 @@ class Cycle:
         for name, value in parameters.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "amplitude_decay", decay)
-        object.__setattr__(self, "mult", plain_number(mult))
+        object.__setattr__(self, "mult", plain(mult))
         object.__setattr__(self, "_parameters", parameters)
         self._check_length()
 
     def _check_length(self) -> None:
         if (self.period is None) == (self.count is None):
-            raise PlanError("give a cycle either its period, such as '10ep', or its count, such as 5")
+            raise PlanError("period: give a cycle its period, such as '10ep', or else its count, such as count = 5")
         if self.count is not None:
-            if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
+            if isinstance(self.count, bool) or not isinstance(self.count, Integral) or self.count < 1:
                 raise PlanError(f"count: got {self.count!r}, expected a whole number of at least 1")
+            object.__setattr__(self, "count", int(self.count))
             return
         duration = Duration.parse(self.period or 0, "period")
         if duration.value == 0:
@@ -120,10 +123,10 @@ def _replaced(cycle: Cycle, **changes: Any) -> Cycle:
 
 
 class Timeline(Protocol):
-    """Where a count stands: which cycle, and at what phase of it."""
+    """Where a count stands: which cycle, and how far into it."""
 
-    def position(self, count: IntArray) -> tuple[IntArray, FloatArray]:
-        """Return the cycle's index and the phase in [0, 1) of each count >= 0."""
+    def position(self, count: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Return, for each count >= 0, the cycle's index and the phase as an exact fraction: done < whole."""
         ...
 
 
@@ -146,9 +149,9 @@ class Rhythm:
 
     def __post_init__(self) -> None:
         if self.period < 1:
-            raise PlanError(
-                f"period: {plain_number(self.period)} steps are less than one; a cycle needs at least one step"
-            )
+            raise PlanError(f"period: {number_text(self.period)} steps are less than one; a cycle needs at least one")
+        if self.period > MOST_COUNTS:
+            raise PlanError(f"period: about {float(self.period):.3g} steps are more than 2^53; choose a shorter one")
         if self.mult != 1:
             object.__setattr__(
                 self, "_ends", np.array(_unequal_ends(self.period, self.mult, self.span), dtype=np.int64)
@@ -164,6 +167,14 @@ class Rhythm:
                 raise PlanError(f"count: {count} cycles do not fit into {span} steps; each needs at least one")
             lengths = Fraction(count) if mult == 1 else (mult**count - 1) / (mult - 1)
             period = span / lengths
+            if period < 1:
+                raise PlanError(
+                    f"count: {count} cycles of mult {plain(mult)} in {span} steps begin below one step each"
+                )
+            rhythm = cls(period, mult, span)
+            if len(rhythm) != count:
+                raise PlanError(f"count: {count} cycles of mult {plain(mult)} in {span} steps end below one step each")
+            return rhythm
         return cls(period, mult, span)
 
     def __len__(self) -> int:
@@ -183,24 +194,28 @@ class Rhythm:
         p, q = self.period.numerator, self.period.denominator
         return ((2 * count + 1) * q - 1) // (2 * p)
 
-    def bounds(self, count: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """Return cycle index, first count and length of the cycle that each count falls into."""
+    @property
+    def shortest(self) -> Fraction:
+        """The length of the shortest cycle."""
+        return self.period if self._ends is None else Fraction(int(np.diff(self._ends, prepend=0).min()))
+
+    def position(self, count: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Return cycle index, counts since its beginning, and its length.
+
+        Cycles of unequal length are listed up to the end of the span; past the last one, its last count holds.
+        """
         if self._ends is not None:
+            count = np.minimum(count, self._ends[-1] - 1)
             index = np.searchsorted(self._ends, count, side="right").astype(np.int64)
             start = np.where(index > 0, self._ends[np.maximum(index - 1, 0)], 0)
-            return index, start, self._ends[index] - start
+            return index, count - start, self._ends[index] - start
         p, q = self.period.numerator, self.period.denominator
         largest = (2 * (int(count.max()) if count.size else 0) + 2 * p + 2) * max(q, 2)
         whole: Any = count if largest < _INT64_SAFE else count.astype(object)
         index = ((2 * whole + 1) * q - 1) // (2 * p)
         start = (2 * p * index + q) // (2 * q)
         end = (2 * p * (index + 1) + q) // (2 * q)
-        return index.astype(np.int64), start.astype(np.int64), (end - start).astype(np.int64)
-
-    def position(self, count: IntArray) -> tuple[IntArray, FloatArray]:
-        """Return cycle index and phase (count - start) / length of each count."""
-        index, start, length = self.bounds(count)
-        return index, (count - start) / length
+        return index.astype(np.int64), (whole - start).astype(np.int64), (end - start).astype(np.int64)
 
 
 def _unequal_ends(period: Fraction, mult: Fraction, span: int) -> list[int]:
@@ -213,8 +228,12 @@ def _unequal_ends(period: Fraction, mult: Fraction, span: int) -> list[int]:
         end = (2 * p * total + q * power_b) // (2 * q * power_b)
         if end <= (ends[-1] if ends else 0):
             raise PlanError(
-                f"mult: {plain_number(mult)} shrinks cycle {len(ends)} below one step, {span - ends[-1]} steps before the end;"
+                f"mult: {plain(mult)} shrinks cycle {len(ends)} below one step, {span - ends[-1]} steps before the end;"
                 f" choose a larger mult or period, or a total of {ends[-1]} steps after the warm-up"
+            )
+        if end > 2 * MOST_COUNTS:
+            raise PlanError(
+                f"mult: {plain(mult)} makes cycle {len(ends)} longer than 2^53 steps; choose a smaller mult"
             )
         if len(ends) >= MOST_UNEQUAL_CYCLES:
             raise PlanError(
@@ -227,19 +246,28 @@ def _unequal_ends(period: Fraction, mult: Fraction, span: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Harmonic:
-    """A binding's cycle that lasts `ratio` shared cycles; its phase follows from the shared one exactly."""
+    """A binding's cycle that lasts `ratio` shared cycles; its phase follows from the shared one exactly.
+
+    Raises:
+        PlanError: It is shorter than a step.
+    """
 
     base: Rhythm
     ratio: Fraction
 
-    def position(self, count: IntArray) -> tuple[IntArray, FloatArray]:
+    def __post_init__(self) -> None:
+        if self.base.shortest * self.ratio < 1:
+            raise PlanError(
+                f"period: {number_text(self.ratio)}cycle of a shared cycle of {number_text(self.base.shortest)} steps is less than one step"
+            )
+
+    def position(self, count: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """Return cycle index and phase, where the position in own cycles is (k + φ) / ratio."""
-        index, start, length = self.base.bounds(count)
+        index, offset, length = self.base.position(count)
         p, q = self.ratio.numerator, self.ratio.denominator
         largest = (int(index.max()) + 2) * (int(length.max()) + 1) * max(p, q) if count.size else 0
         wide: Any = np.int64 if largest < _INT64_SAFE else object
-        done = (index.astype(wide) * length + (count - start)) * q
+        done = (index.astype(wide) * length + offset) * q
         whole = length.astype(wide) * p
         own = done // whole
-        phase = (done - own * whole).astype(np.float64) / whole.astype(np.float64)
-        return own.astype(np.int64), phase
+        return own.astype(np.int64), done - own * whole, whole

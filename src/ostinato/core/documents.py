@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,16 @@ from ostinato.core.registry import lookup
 from ostinato.core.schedules import Hold, Linear, OneCycle, Schedule, Wave, Write, located
 from ostinato.errors import PlanError, suggest
 
-__all__ = ["RUN_TABLES", "binding_document", "binding_from", "canonical", "digest", "parse_toml", "read_document"]
+__all__ = [
+    "RUN_TABLES",
+    "binding_document",
+    "binding_from",
+    "canonical",
+    "digest",
+    "parse_json",
+    "parse_toml",
+    "read_document",
+]
 
 VERSION = 1
 RUN_TABLES = ("data", "model", "optimizer", "train", "compare", "search")
@@ -58,8 +67,10 @@ def binding_from(table: Mapping[str, Any]) -> Binding:
         _only(table, ("target", "relation", "schedule", *_OPTION_KEYS))
         if table.get("relation", "schedule") != "schedule":
             raise PlanError(f"relation: got {table['relation']!r} beside a [bind.schedule]; leave relation out")
+        course = _table(table["schedule"], "schedule")
         with located("schedule."):
-            return Binding(schedule_from(table["schedule"]), **options)
+            schedule = schedule_from(course)
+        return Binding(schedule, **options)
     _only(table, ("target", "relation", *_WAVE_KEYS, *_OPTION_KEYS))
     return Binding(_wave_from(table.get("relation", "wave"), table), **options)
 
@@ -72,14 +83,14 @@ def _wave_from(relation: Any, table: Mapping[str, Any]) -> Wave:
             raise PlanError(f"{key}: missing; write {key} = 0.1")
     given = {key: table[key] for key in _WAVE_KEYS if key in table}
     if "cycle" in given:
+        cycle = _table(given["cycle"], "cycle")
         with located("cycle."):
-            given["cycle"] = Cycle.from_document(_table(given["cycle"]))
+            given["cycle"] = Cycle.from_document(cycle)
     return Wave(mirrored=relation == "mirror", **given)
 
 
-def schedule_from(table: Any) -> Schedule:
+def schedule_from(table: Mapping[str, Any]) -> Schedule:
     """Return the schedule that a table with a ``kind`` describes."""
-    table = _table(table)
     kind = table.get("kind")
     given = {key: value for key, value in table.items() if key != "kind"}
     if kind in ("wave", "mirror"):
@@ -104,32 +115,33 @@ def schedule_from(table: Any) -> Schedule:
         raise PlanError(
             f"version: the plan was written for {kind!r} version {version}, installed is version {factory.version}"
         )
-    return factory(**given)
+    return factory.build(given)
 
 
 def _build(kind: Callable[..., Schedule], given: Mapping[str, Any]) -> Schedule:
-    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]  # every built-in schedule is a dataclass
-    _only(given, known)
-    try:
-        return kind(**given)
-    except TypeError as error:
-        raise PlanError(f"{str(error).removeprefix(f'{kind.__name__}.__init__() ')}") from None
+    known = fields(kind)  # type: ignore[arg-type]  # every built-in schedule is a dataclass
+    _only(given, [entry.name for entry in known])
+    for entry in known:
+        if entry.name not in given and entry.default is MISSING:
+            raise PlanError(f"{entry.name}: missing; write {entry.name} = ...")
+    return kind(**given)
 
 
-def _parts(table: Mapping[str, Any]) -> tuple[Schedule, ...]:
-    parts = table.get("of")
+def _parts(given: Mapping[str, Any]) -> tuple[Schedule, ...]:
+    parts = given.get("of")
     if not isinstance(parts, list | tuple):
         raise PlanError("of: missing; write of = [{ kind = 'hold', value = 0.1 }, ...]")
     built = []
     for place, part in enumerate(parts):
+        table = _table(part, f"of.{place}")
         with located(f"of.{place}."):
-            built.append(schedule_from(part))
+            built.append(schedule_from(table))
     return tuple(built)
 
 
-def _table(value: Any) -> Mapping[str, Any]:
+def _table(value: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise PlanError(f"got {value!r}, expected a table")
+        raise PlanError(f"{what}: got {value!r}, expected a table")
     return value
 
 
@@ -153,6 +165,23 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         raise PlanError(f"{where}: nested too deeply") from None
 
 
+def parse_json(text: str, where: str) -> dict[str, Any]:
+    """Read JSON text.
+
+    Raises:
+        PlanError: It is no JSON object, or holds a number that is not finite.
+    """
+    try:
+        document = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise PlanError(f"{where}: {error}") from None
+    except RecursionError:
+        raise PlanError(f"{where}: nested too deeply") from None
+    if not isinstance(document, dict):
+        raise PlanError(f'{where}: expected a JSON object such as {{"total": "10ep", "bind": []}}')
+    return document
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """Read a plan file, ``.json`` or TOML, into a document.
 
@@ -165,15 +194,7 @@ def read_document(path: Path) -> dict[str, Any]:
         raise PlanError(f"{path}: {error.strerror or error}; give the path of a plan file") from None
     except UnicodeDecodeError as error:
         raise PlanError(f"{path}: not UTF-8 text at byte {error.start}") from None
-    if path.suffix != ".json":
-        return parse_toml(text, str(path))
-    try:
-        document = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise PlanError(f"{path}: {error}") from None
-    if not isinstance(document, dict):
-        raise PlanError(f"{path}: expected a JSON object")
-    return document
+    return parse_json(text, str(path)) if path.suffix == ".json" else parse_toml(text, str(path))
 
 
 def _no_constant(text: str) -> float:

@@ -26,9 +26,10 @@ def edited(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     """Return a copy of a plan's document in which each address has its new value."""
     result = copy.deepcopy(document)
     for address, value in changes.items():
-        target, slash, path = address.partition("/")
-        if slash:
-            table = _binding(result, target, address)
+        if not isinstance(address, str):
+            raise PlanError(f"replace: got the address {address!r}, expected text such as 'cycle.period'")
+        if "/" in address:
+            table, path = _binding(result, address)
             _set(table, path.split("."), _plain(value), address=address, changes=changes, optional=_OPTIONAL["bind"])
         else:
             _set(result, address.split("."), _plain(value), address=address, changes=changes, optional=_OPTIONAL[""])
@@ -44,11 +45,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _binding(document: dict[str, Any], target: str, address: str) -> dict[str, Any]:
+def _binding(document: dict[str, Any], address: str) -> tuple[dict[str, Any], str]:
+    """Return the binding that an address names and the path inside it; a target may hold a slash itself."""
     for table in document["bind"]:
-        if table["target"] == target:
-            found: dict[str, Any] = table
-            return found
+        if address.startswith(f"{table['target']}/"):
+            return table, address.removeprefix(f"{table['target']}/")
+    target = address.partition("/")[0]
     bound = [table["target"] for table in document["bind"]]
     raise PlanError(f"{address}: no binding drives {target!r}{suggest(target, bound)}")
 

@@ -111,7 +111,8 @@ class Plan:
         for key in document:
             if key not in (*known, *documents.RUN_TABLES):
                 raise PlanError(f"{key}: unknown key of a plan{suggest(str(key), known)}")
-        if document.get("version", documents.VERSION) != documents.VERSION:
+        version = document.get("version", documents.VERSION)
+        if version != documents.VERSION or isinstance(version, bool):
             raise PlanError(f"version: got {document['version']!r}, this release reads version {documents.VERSION}")
         given = {key: document[key] for key in ("unit", "total", "warmup") if key in document}
         if "cycle" in document:
@@ -134,7 +135,7 @@ class Plan:
 
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON if the name ends in ``.json``, as TOML otherwise; whole or not at all."""
-        from ostinato.storage.atomic import write_bytes
+        from ostinato.atomic import write_bytes
 
         text = self.to_json() if Path(path).suffix == ".json" else self.to_toml()
         write_bytes(Path(path), text.encode())
@@ -146,11 +147,7 @@ class Plan:
     @classmethod
     def from_json(cls, text: str) -> Plan:
         """Read a plan from JSON text."""
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise PlanError(f"JSON: {error}") from None
-        return cls.from_document(document)
+        return cls.from_document(documents.parse_json(text, "JSON"))
 
     def to_toml(self) -> str:
         """Return the plan as TOML text."""
@@ -287,5 +284,8 @@ def _bindings_from(tables: Any) -> dict[str, Binding]:
         if target in bindings:
             raise PlanError(f"bind.{place}: {target!r} is bound twice; keep one")
         with located(f"{target}/"):
-            bindings[target] = documents.binding_from(table)
+            try:
+                bindings[target] = documents.binding_from(table)
+            except RecursionError:
+                raise PlanError("schedule: nested too deeply") from None
     return bindings

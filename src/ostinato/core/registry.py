@@ -19,6 +19,8 @@ from ostinato.errors import PlanError, suggest
 __all__ = ["Registered", "ScheduleFactory", "lookup", "schedule"]
 
 ENTRY_POINTS = "ostinato.schedules"
+BUILT_IN = ("wave", "mirror", "hold", "linear", "one_cycle", "join", "product", "sum", "warmup", "clip")
+
 _REGISTRY: dict[str, ScheduleFactory] = {}
 
 
@@ -32,14 +34,30 @@ class ScheduleFactory:
 
     def __call__(self, **parameters: float | int | str | bool) -> Registered:
         """Return the schedule with these parameters."""
-        return Registered(self.name, self.version, tuple(sorted(parameters.items())))
+        return self.build(parameters)
+
+    def build(self, parameters: Mapping[str, Any]) -> Registered:
+        """Return the schedule with the parameters of a mapping, NumPy's numbers made plain."""
+        plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in parameters.items()}
+        return Registered(self.name, self.version, tuple(sorted(plain.items())))
 
     def check(self, parameters: Mapping[str, Any]) -> None:
         """Refuse parameters that the function does not take, or that JSON cannot hold."""
-        try:
-            inspect.signature(self.function).bind(np.zeros(1, dtype=np.int64), **parameters)
-        except TypeError as error:
-            raise PlanError(f"schedule {self.name!r}: {error}") from None
+        taken = list(inspect.signature(self.function).parameters.values())[1:]
+        named = [
+            parameter
+            for parameter in taken
+            if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        ]
+        for parameter in named:
+            if parameter.default is parameter.empty and parameter.name not in parameters:
+                raise PlanError(
+                    f"{parameter.name}: missing, schedule {self.name!r} needs it; write {parameter.name} = ..."
+                )
+        if len(named) == len(taken):
+            for key in parameters:
+                if key not in (names := [parameter.name for parameter in named]):
+                    raise PlanError(f"{key}: schedule {self.name!r} does not take it{suggest(key, names)}")
         for key, value in parameters.items():
             plain = isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
             if not plain:
@@ -71,8 +89,15 @@ def schedule(name: str, *, version: int) -> Callable[[Callable[..., Any]], Sched
     def register(function: Callable[..., Any]) -> ScheduleFactory:
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise PlanError(f"version: got {version!r}, expected a whole number of at least 1")
+        if not isinstance(name, str) or not name or name in BUILT_IN:
+            raise PlanError(f"schedule: the name {name!r} cannot be used; choose text other than {', '.join(BUILT_IN)}")
+        for reserved in ("kind", "version"):
+            if reserved in inspect.signature(function).parameters:
+                raise PlanError(
+                    f"{reserved}: the parameter of schedule {name!r} has a name that plan files need; rename it"
+                )
         held = _REGISTRY.get(name)
-        if held is not None and held.function.__qualname__ != function.__qualname__:
+        if held is not None and _place(held.function) != _place(function):
             raise PlanError(
                 f"schedule {name!r} is already {held.function.__module__}.{held.function.__qualname__}; choose another name"
             )
@@ -81,6 +106,10 @@ def schedule(name: str, *, version: int) -> Callable[[Callable[..., Any]], Sched
         return factory
 
     return register
+
+
+def _place(function: Callable[..., Any]) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
 
 
 def lookup(name: str) -> ScheduleFactory:
@@ -103,7 +132,7 @@ def lookup(name: str) -> ScheduleFactory:
 
 @dataclass(frozen=True)
 class Registered(Schedule):
-    """A schedule of one's own with its parameters."""
+    """A schedule of one's own with its parameters; equal to another only if each parameter has the same type, too."""
 
     name: str
     version: int
@@ -111,18 +140,36 @@ class Registered(Schedule):
     kind: ClassVar[str] = "registered"
 
     def __post_init__(self) -> None:
+        self._factory().check(dict(self.parameters))
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Registered) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> str:
+        return repr((self.name, self.version, self.parameters))
+
+    def _factory(self) -> ScheduleFactory:
         factory = lookup(self.name)
         if factory.version != self.version:
             raise PlanError(
                 f"version: the plan was written for {self.name!r} version {self.version}, installed is version {factory.version}"
             )
-        factory.check(dict(self.parameters))
+        return factory
 
     def resolve(self, context: Context) -> Curve:
-        function, parameters, origin = lookup(self.name).function, dict(self.parameters), context.origin
+        function, parameters, origin = self._factory().function, dict(self.parameters), context.origin
 
         def value(count: IntArray) -> FloatArray:
-            values = np.asarray(function(count - origin, **parameters), dtype=np.float64)
+            returned = function(count - origin, **parameters)
+            try:
+                values = np.asarray(returned, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise PlanError(
+                    f"schedule {self.name!r}: got {type(returned).__name__}, expected an array of numbers"
+                ) from None
             if values.shape != count.shape:
                 raise PlanError(
                     f"schedule {self.name!r}: got {values.shape} values for {count.shape} counts, expected one value a count"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from ostinato.core.curves import Curve, blocks
 from ostinato.core.cycles import Rhythm
 from ostinato.core.plan import Plan
 from ostinato.core.schedules import Context, located
-from ostinato.core.units import Duration, Rates, rounded
+from ostinato.core.units import Duration, Rates, whole
 from ostinato.core.waveforms import FloatArray, IntArray
 from ostinato.errors import PlanError, suggest
 
@@ -124,7 +124,8 @@ class ResolvedPlan:
                 key: value for key, value in clock.cycle.to_document().items() if key not in ("period", "count")
             } | period
         tables = (
-            documents.binding_document(target, binding, context.write) for target, binding in self.plan.bound.items()
+            documents.binding_document(target, replace(binding, warmup=_warms(target, binding)), context.write)
+            for target, binding in self.plan.bound.items()
         )
         document["bind"] = sorted(tables, key=lambda table: str(table["target"]))
         return document
@@ -171,10 +172,10 @@ def _lengths(plan: Plan, rates: Rates) -> tuple[int, int]:
     """Return total and warm-up in counts."""
     if plan.total is None:
         raise PlanError("total: missing; write Plan(total='10ep', ...) or plan.replace({'total': '10ep'})")
-    total = rounded(rates.counts(Duration.parse(plan.total), plan.unit, "total"))
+    total = whole(rates.counts(Duration.parse(plan.total), plan.unit, "total"), "total")
     if total < 1:
         raise PlanError(f"total: {plan.total} is less than one {plan.unit}")
-    warmup = rounded(rates.counts(Duration.parse(plan.warmup), plan.unit, "warmup", total))
+    warmup = whole(rates.counts(Duration.parse(plan.warmup), plan.unit, "warmup", total), "warmup")
     if warmup >= total:
         raise PlanError(f"warmup: {warmup} steps leave nothing of a total of {total}; shorten it")
     return total, warmup
@@ -194,7 +195,7 @@ def _on_clock(curve: Curve, total: int, warmup: int, warms: bool) -> Curve:
 
     if not (warms and warmup):
         return Curve(value, curve.low, curve.high)
-    climb = first / (warmup + 1)
+    climb = float(ramp(np.zeros(1, dtype=np.int64), warmup, 0.0, first)[0])
     return Curve(value, min(curve.low, climb), max(curve.high, climb))
 
 
@@ -209,5 +210,5 @@ def _effective(target: str, plan: Plan, base: Mapping[str, Curve]) -> Curve:
             f"{target}/effective: needs a binding of {rate!r} on the same groups that is not relative and stays above 0"
         )
     decay, learning_rate = base[target], base[rate]
-    low, high = decay.low / learning_rate.high, decay.high / learning_rate.low
-    return Curve(lambda step: decay.function(step) / learning_rate.function(step), min(low, high), max(low, high))
+    corners = [bound / other for bound in (decay.low, decay.high) for other in (learning_rate.low, learning_rate.high)]
+    return Curve(lambda step: decay.function(step) / learning_rate.function(step), min(corners), max(corners))

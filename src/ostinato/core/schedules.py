@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from ostinato.core.curves import Curve
 from ostinato.core.cycles import Cycle, Harmonic, Rhythm, Timeline
+from ostinato.core.rotation import Rotation
 from ostinato.core.units import Duration, DurationLike, Rates, exact, finite
+from ostinato.core.units import whole as whole_counts
 from ostinato.core.waveforms import FloatArray, IntArray, waveform
 from ostinato.errors import PlanError
 
@@ -55,7 +57,7 @@ class Context:
 
     def whole(self, duration: DurationLike, what: str) -> int:
         """Return a duration in counts, rounded to whole ones."""
-        return math.floor(self.counts(duration, what) + Fraction(1, 2))
+        return whole_counts(self.counts(duration, what), what)
 
     def starting(self, count: int) -> Context:
         """Return the context of a part that begins `count` counts later."""
@@ -132,13 +134,6 @@ def as_schedule(value: object) -> Schedule:
     return Hold(finite(value, "schedule"))
 
 
-def rotate(phase: FloatArray, shift: float) -> FloatArray:
-    """Return (phase - shift) mod 1, always below 1."""
-    if shift == 0.0:
-        return phase
-    return np.minimum(np.mod(phase - shift, 1.0), math.nextafter(1.0, 0.0))
-
-
 def interpolate(level: FloatArray, low: float, high: float, scale: Scale) -> FloatArray:
     """Return low + (high - low)·g, or low·(high/low)^g: exactly `low` at 0, exactly `high` at 1, never outside."""
     if scale == "geometric":
@@ -173,7 +168,7 @@ class Wave(Schedule):
             raise PlanError(f"low: got {self.low!r}, expected more than 0 for scale='geometric'")
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
-        object.__setattr__(self, "shift", float(exact(self.shift, "shift") % 1))
+        object.__setattr__(self, "shift", float(exact(self.shift, "shift") % 1) % 1.0)  # the first may round up to 1
 
     def _timeline(self, context: Context) -> tuple[Timeline, Cycle, int]:
         """Return where the wave reads its phase, the cycle that shapes it, and the count at which it begins."""
@@ -201,10 +196,11 @@ class Wave(Schedule):
     def resolve(self, context: Context) -> Curve:
         timeline, cycle, origin = self._timeline(context)
         shape, decay, parameters = waveform(cycle.waveform), cycle.amplitude_decay, cycle.parameters
+        rotation = Rotation.by(self.shift)
 
         def value(count: IntArray) -> FloatArray:
-            index, phase = timeline.position(count - origin)
-            level = shape(rotate(phase, self.shift), **parameters)
+            index, done, whole = timeline.position(count - origin)
+            level = shape(rotation(done, whole), **parameters)
             if decay != 1.0:
                 level = np.power(decay, index) * level
             return interpolate(1.0 - level if self.mirrored else level, self.low, self.high, self.scale)
@@ -367,9 +363,11 @@ class OneCycle(Schedule):
 
     def _anneal(self, start: float, end: float, done: FloatArray) -> FloatArray:
         if self.anneal_strategy == "linear":
-            return (end - start) * done + start
-        values: FloatArray = end + (start - end) / 2.0 * (1.0 + np.cos(math.pi * done))
-        return values
+            values = (end - start) * done + start
+        else:
+            values = end + (start - end) / 2.0 * (1.0 + np.cos(math.pi * done))
+        clipped: FloatArray = np.clip(values, min(start, end), max(start, end))
+        return clipped
 
     def within(self, unit: str) -> OneCycle:
         return replace(self, over=str(Duration.parse(self.over).within(unit)))

@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from numbers import Integral, Real
 
 from ostinato.errors import PlanError, suggest
 
@@ -32,13 +33,15 @@ _COUNTING = ("step", "ep", "sample", "token", "round")
 _DECIMAL = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE](?P<exponent>[+-]?\d+))?")
 _DURATION = re.compile(r"\s*(?P<number>[^\sA-Za-z]+(?:[eE][+-]?\d+)?)\s*(?P<unit>[A-Za-z]*)\s*")
 _LARGEST_EXPONENT = 30
+_LARGEST_TERM = 10**60
+MOST_COUNTS = 2**53  # up to here float64 holds every whole number
 
 
 def exact(value: Number, what: str = "value") -> Fraction:
     """Return the rational that the decimal text of `value` denotes.
 
     Args:
-        value: An integer, a float (its shortest decimal text counts), a fraction, or text such as ``"1.5"`` or ``"2/3"``.
+        value: An integer, a float (its shortest decimal text counts), a fraction, a NumPy number, or text such as ``"1.5"`` or ``"2/3"``.
         what: The name to put into the error.
 
     Raises:
@@ -47,13 +50,22 @@ def exact(value: Number, what: str = "value") -> Fraction:
     >>> exact(0.1), exact("2/3")
     (Fraction(1, 10), Fraction(2, 3))
     """
-    if isinstance(value, Fraction):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, Real | str):
         raise PlanError(f"{what}: got {value!r}, expected a number")
-    if isinstance(value, int):
-        return Fraction(value)
-    text = (repr(value) if isinstance(value, float) else value).strip()
+    if isinstance(value, Integral):
+        number = Fraction(int(value))
+    elif isinstance(value, Fraction):
+        number = value
+    else:
+        number = _parsed(value if isinstance(value, str) else repr(float(value)), what)
+    if max(abs(number.numerator), number.denominator) >= _LARGEST_TERM:
+        raise _out_of_reach(value, what)
+    return number
+
+
+def _parsed(text: str, what: str) -> Fraction:
+    """Return the rational that a decimal or ``p/q`` denotes."""
+    text = text.strip()
     numerator, slash, denominator = text.partition("/")
     if slash:
         below = exact(denominator, what)
@@ -64,10 +76,22 @@ def exact(value: Number, what: str = "value") -> Fraction:
     if match is None:
         raise PlanError(f"{what}: got {text!r}, expected a finite number")
     if abs(int(match["exponent"] or 0)) > _LARGEST_EXPONENT or len(text) > 60:
-        raise PlanError(
-            f"{what}: got {text!r}, expected a number between 1e-{_LARGEST_EXPONENT} and 1e{_LARGEST_EXPONENT}"
-        )
+        raise _out_of_reach(text, what)
     return Fraction(text.replace("_", ""))
+
+
+def _out_of_reach(value: Number, what: str) -> PlanError:
+    return PlanError(
+        f"{what}: got {_shown(value)}, expected a number between 1e-{_LARGEST_EXPONENT} and 1e{_LARGEST_EXPONENT}"
+    )
+
+
+def _shown(value: object) -> str:
+    """Return a value as an error shows it: on one line, and short."""
+    if isinstance(value, int) and abs(value) >= _LARGEST_TERM:
+        return f"about {'-' if value < 0 else ''}1e{math.log10(abs(value)):.0f}"
+    text = str(value) if isinstance(value, Fraction) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def finite(value: object, what: str) -> float:
@@ -76,27 +100,28 @@ def finite(value: object, what: str) -> float:
     >>> finite(3, "low")
     3.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise PlanError(f"{what}: got {value!r}, expected a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise PlanError(f"{what}: got {value!r}, expected a finite number")
+        raise PlanError(f"{what}: got {_shown(value)}, expected a finite number")
     return number + 0.0  # turns -0.0 into 0.0, so that equal plans have equal text
 
 
 def plain_number(value: Fraction) -> int | float | str:
-    """Return the plainest writing of a rational: an int, a float with that decimal text, or ``"p/q"``.
+    """Return the plainest writing of a rational that `exact` reads back: an int, a float with that decimal text, or ``"p/q"``.
 
     >>> plain_number(Fraction(3)), plain_number(Fraction(3, 2)), plain_number(Fraction(1, 3))
     (3, 1.5, '1/3')
     """
     if value.denominator == 1:
         return value.numerator
-    if exact(repr(float(value))) == value:
-        return float(value)
+    near = float(value)
+    if 10.0**-_LARGEST_EXPONENT <= abs(near) <= 10.0**_LARGEST_EXPONENT and Fraction(repr(near)) == value:
+        return near
     return f"{value.numerator}/{value.denominator}"
 
 
@@ -177,7 +202,9 @@ class Rates:
         if unit == "step":
             return Fraction(1)
         if unit == "round":
-            raise PlanError(f"{what}: {duration} counts in rounds; write Plan(unit='round', ...) and step once a round")
+            raise PlanError(
+                f"{what}: no rate turns {duration} into or out of rounds; count all in rounds: Plan(unit='round', ...) and '3round'"
+            )
         name = {"ep": "steps_per_epoch", "sample": "samples_per_step", "token": "tokens_per_step"}[unit]
         rate = getattr(self, name)
         if rate is None:
@@ -228,3 +255,14 @@ def rounded(value: Fraction) -> int:
     (3, 1)
     """
     return math.floor(value + Fraction(1, 2))
+
+
+def whole(value: Fraction, what: str) -> int:
+    """Return `rounded` of a number of counts, refusing what float64 could no longer count.
+
+    Raises:
+        PlanError: It is more than 2^53.
+    """
+    if value > MOST_COUNTS:
+        raise PlanError(f"{what}: got about {float(value):.3g} counts, expected at most 2^53 (about 9e15)")
+    return rounded(value)

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostinato import __version__
+from ostinato._version import __version__
 from ostinato.errors import DamagedSnapshotWarning, StorageError
-from ostinato.storage.atomic import canonical_json, clean_temporaries, read_json, remove_file, write_bytes, write_json
+from ostinato.atomic import canonical_json, clean_temporaries, read_json, remove_file, write_bytes, write_json
 from ostinato.storage.tensors import TensorFile, decode_tensors, encode_tensors, verify_tensors
 
 __all__ = ["Member", "SnapshotStore"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.storage.atomic import (
+from ostinato.atomic import (
     clean_temporaries,
     commit_directory,
     read_bytes,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ostinato.errors import StorageError
-from ostinato.storage.atomic import read_bytes, write_bytes
+from ostinato.atomic import read_bytes, write_bytes
 
 __all__ = [
     "TensorFile",

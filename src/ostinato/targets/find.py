@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch.nn import Module
+
 from ostinato.core.address import Address
 from ostinato.errors import TargetError, suggest
 from ostinato.targets.objects import find_in_object
@@ -54,7 +56,11 @@ def find(target: str, roots: Mapping[str, Any], originals: Originals, *, announc
                 address.root,
             )
         return list(slots)
-    if isinstance(root, tuple) and len(root) == 2 and all(map(callable, root)):
+    if (
+        isinstance(root, tuple)
+        and len(root) == 2
+        and all(callable(part) and not isinstance(part, Module) for part in root)
+    ):
         if address.path or address.owner:
             raise TargetError(
                 f"{target}: {address.root!r} is a pair (getter, setter); its target is '{address.root}' alone"

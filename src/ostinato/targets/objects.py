@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from difflib import SequenceMatcher
+from types import FunctionType
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ostinato.core.address import Address
 from ostinato.errors import TargetError
@@ -43,19 +45,32 @@ def find_in_object(address: Address, root: object) -> list[Slot]:
 
 def unwrapped(value: Any) -> Any:
     """Return the module inside wrappers such as a compiled, a data parallel or Fabric's module."""
-    while isinstance(value, nn.Module) and any(set(value._modules) == only for only in _WRAPPED_ONLY):
+    while _is_wrapper(value):
         value = next(value._modules[name] for name in _WRAPPERS if name in value._modules)
     return value
 
 
+def _is_wrapper(value: Any) -> bool:
+    return isinstance(value, nn.Module) and any(set(value._modules) == only for only in _WRAPPED_ONLY)
+
+
 def _by_class(address: Address, root: object) -> Iterator[Slot]:
     for prefix, start in _walk(root, address.path, address.root):
-        if not isinstance(start, nn.Module):
-            continue
-        for name, module in start.named_modules():
-            if _is_a(module, address.owner or ""):
-                clean = [segment for segment in name.split(".") if segment and segment not in _WRAPPERS]
-                yield from _slot(module, address.attribute, ".".join([prefix, *clean]))
+        if isinstance(start, nn.Module):
+            for label, module in _modules(start, prefix, set()):
+                if _is_a(module, address.owner or ""):
+                    yield from _slot(module, address.attribute, label)
+
+
+def _modules(start: nn.Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, nn.Module]]:
+    """Yield a module and all below it, each once, labelled as if there were no wrappers."""
+    if id(start) in seen:
+        return
+    seen.add(id(start))
+    yield prefix, start
+    wrapper = _is_wrapper(start)
+    for name, child in start.named_children():
+        yield from _modules(child, prefix if wrapper else f"{prefix}.{name}", seen)
 
 
 def _is_a(module: nn.Module, name: str) -> bool:
@@ -86,9 +101,15 @@ def _slot(owner: Any, attribute: Sequence[str], prefix: str) -> Iterator[Slot]:
     elif isinstance(owner, MutableSequence) and name.isdigit() and int(name) < len(owner):
         yield ItemSlot(label, owner, int(name))
     else:
-        inner = owner if _has(owner, name) and "_orig_mod" not in getattr(owner, "_modules", ()) else unwrapped(owner)
-        if _has(inner, name):
-            yield AttributeSlot(label, inner, name)
+        while _is_wrapper(owner) and not _owns(owner, name):
+            owner = next(owner._modules[inner] for inner in _WRAPPERS if inner in owner._modules)
+        if _has(owner, name):
+            yield AttributeSlot(label, owner, name)
+
+
+def _owns(module: nn.Module, name: str) -> bool:
+    """Return whether a wrapper has an attribute itself; many pass on what they do not have."""
+    return name in module.__dict__ or name in module._buffers or hasattr(type(module), name)
 
 
 def _has(owner: Any, name: str) -> bool:
@@ -100,7 +121,7 @@ def _has(owner: Any, name: str) -> bool:
 
 def _child(owner: Any, segment: str) -> Any:
     """Return what `segment` names inside `owner`, looking through wrappers; None where there is nothing."""
-    for candidate in (owner, unwrapped(owner)):
+    for candidate in (unwrapped(owner), owner):
         if isinstance(candidate, Mapping):
             if segment in candidate:
                 return candidate[segment]
@@ -122,8 +143,18 @@ def _children(owner: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(key), value) for key, value in owner.items())
     elif isinstance(owner, list | tuple):
         yield from ((str(place), value) for place, value in enumerate(owner))
-    elif hasattr(owner, "__dict__"):
-        yield from ((name, value) for name, value in vars(owner).items() if not name.startswith("_"))
+    else:
+        yield from ((name, value) for name, value in _attributes(owner).items() if not name.startswith("_"))
+
+
+def _attributes(owner: object) -> dict[str, Any]:
+    """Return what an object holds in its dictionary and its slots."""
+    slots = [
+        name
+        for kind in type(owner).__mro__
+        for name in ([declared] if isinstance(declared := kind.__dict__.get("__slots__", ()), str) else declared)
+    ]
+    return {name: getattr(owner, name) for name in slots if hasattr(owner, name)} | dict(getattr(owner, "__dict__", {}))
 
 
 def _walk(start: Any, path: Sequence[str], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -140,13 +171,17 @@ def _walk(start: Any, path: Sequence[str], prefix: str) -> Iterator[tuple[str, A
             yield from _walk(below, rest, label)
     else:
         child = _child(start, segment)
+        if isinstance(child, Optimizer):
+            raise TargetError(
+                f"{prefix}.{segment}: is an optimizer, which exchanges what it holds; give it a name of its own, as in bind({segment}=...)"
+            )
         if child is not None:
             yield from _walk(child, rest, prefix if child is start else f"{prefix}.{segment}")
 
 
 def _below(start: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield `start` and everything below it, each object once."""
-    if id(start) in seen or isinstance(start, str | int | float | Tensor):
+    if id(start) in seen or isinstance(start, str | int | float | Tensor | Optimizer | type | FunctionType):
         return
     seen.add(id(start))
     yield prefix, start
@@ -162,7 +197,8 @@ def _what_exists(address: Address, root: object) -> str:
             f"{address.root}:{type(module).__name__}.{name}" for module in root.modules() for name in _numbers(module)
         }
     else:
-        exists = {f"{address.root}.{name}" for name in _numbers(root)}
+        places = dict(_walk(root, address.path[:-1], address.root)) or {address.root: root}
+        exists = {f"{label}.{name}" for label, place in places.items() for name in _numbers(unwrapped(place))}
     if not exists:
         return "; it has no number to drive"
     wanted = [(address.owner or "").lower(), address.key.lower()]
@@ -176,12 +212,12 @@ def _nearness(text: str, wanted: list[str]) -> float:
 
 
 def _numbers(owner: object) -> list[str]:
-    """Return the names of the plain floats and one-element tensors of an object; counts such as in_features are left out."""
-    named: dict[str, Any] = dict(getattr(owner, "__dict__", {}))
+    """Return the names of the plain numbers and one-element tensors of an object; counts of a module, such as in_features, are left out."""
     if isinstance(owner, nn.Module):
-        named |= owner._buffers
-    return [
-        name
-        for name, value in named.items()
-        if not name.startswith("_") and is_number(value) and not isinstance(value, int)
-    ]
+        named = {**owner.__dict__, **owner._buffers}
+        return [name for name, value in named.items() if _is_shown(name, value) and not isinstance(value, int)]
+    return [name for name, value in _children(owner) if _is_shown(name, value)]
+
+
+def _is_shown(name: str, value: object) -> bool:
+    return not name.startswith("_") and is_number(value)

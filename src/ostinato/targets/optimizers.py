@@ -14,7 +14,7 @@ from ostinato.core.address import Address
 from ostinato.errors import TargetError
 from ostinato.targets.slots import GroupSlot, is_number
 
-__all__ = ["as_optimizer", "find_groups", "hidden_zero_decay"]
+__all__ = ["UnselectedError", "as_optimizer", "find_groups", "hidden_zero_decay"]
 
 Originals = Mapping[str, float]
 
@@ -24,11 +24,20 @@ _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 
 
+class UnselectedError(TargetError):
+    """No group is selected by the values that are there; `loadable` says whether a state that is still to be loaded may tell others."""
+
+    def __init__(self, message: str, *, loadable: bool) -> None:
+        super().__init__(message)
+        self.loadable = loadable
+
+
 def as_optimizer(value: object) -> torch.optim.Optimizer | None:
     """Return the optimizer that `value` is or wraps (as Fabric's and Accelerate's do), else None."""
-    inner = getattr(value, "optimizer", None)
-    if isinstance(inner, torch.optim.Optimizer):
-        return as_optimizer(inner)
+    if isinstance(value, torch.optim.Optimizer) or hasattr(type(value), "param_groups"):
+        inner = getattr(value, "optimizer", None)
+        if inner is not value and isinstance(inner, torch.optim.Optimizer):
+            return as_optimizer(inner)
     return value if isinstance(value, torch.optim.Optimizer) else None
 
 
@@ -50,7 +59,10 @@ def find_groups(address: Address, optimizer: torch.optim.Optimizer, originals: O
     chosen = [index for index in range(len(optimizer.param_groups)) if _selects(address, optimizer, index, originals)]
     if not chosen:
         names = [str(group.get("name", index)) for index, group in enumerate(optimizer.param_groups)]
-        raise TargetError(f"{address.text}: no parameter group is {address.group!r}; groups: {', '.join(names)}")
+        message = f"{address.text}: no parameter group is {address.group!r}; groups: {', '.join(names)}"
+        raise UnselectedError(
+            message, loadable=_COMPARISON.fullmatch(address.group or "") is not None and bool(optimizer.state)
+        )
     slots = [slot for index in chosen if (slot := _slot(address, optimizer, index)) is not None]
     if not slots:
         raise TargetError(f"{address.text}: no parameter group has it; keys: {', '.join(_numeric_keys(optimizer))}")
@@ -59,8 +71,9 @@ def find_groups(address: Address, optimizer: torch.optim.Optimizer, originals: O
     if address.group is None and address.key == "weight_decay":
         decaying = [slot for slot in slots if originals.get(slot.label, slot.read()) != 0]
         if not decaying:
-            raise TargetError(
-                f"{address.text}: every group's weight_decay is 0; write '{address.root}[*].weight_decay' to drive them all the same"
+            raise UnselectedError(
+                f"{address.text}: every group's weight_decay is 0; write '{address.root}[*].weight_decay' to drive them all the same",
+                loadable=bool(optimizer.state) or float(optimizer.defaults.get("weight_decay", 0)) != 0,
             )
         return decaying
     return slots

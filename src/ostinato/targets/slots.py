@@ -79,8 +79,16 @@ class Slot(ABC):
         """Return whether `value`, once written, is still there."""
         current = self.raw()
         if isinstance(current, Tensor):
-            return bool(current.detach().cpu() == torch.tensor(value, dtype=current.dtype))
-        return current is value or current == value
+            return current.numel() == 1 and _nearly(current.item(), value, current.dtype)
+        return current is value or (is_number(current) and current == value)
+
+
+def _nearly(found: float, written: float, dtype: torch.dtype) -> bool:
+    """Return whether a tensor of `dtype` that was given `written` may hold `found`; a cast by way of a narrower type may round twice."""
+    if not dtype.is_floating_point:
+        return False
+    cast = torch.tensor(written, dtype=dtype).item()
+    return found == cast or abs(found - cast) <= torch.finfo(dtype).eps * abs(cast)
 
 
 def _described(value: object) -> str:

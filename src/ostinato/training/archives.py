@@ -87,10 +87,10 @@ def _open(path: Path) -> dict[str, npt.NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: is no NPZ archive, or is cut short; get it again, or save it by numpy.savez")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {key: np.asarray(archive[key]) for key in archive.files}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
         if "allow_pickle" in reason:
             reason = "it holds pickled objects, which are never loaded; save plain arrays of numbers"
         raise DataError(f"{path}: cannot be read: {reason}") from error

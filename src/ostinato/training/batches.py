@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ostinato.errors import ConfigError, DataError
+from ostinato.errors import ConfigError, DataError, OstinatoError
 from ostinato.training.datasets import Split
 
 __all__ = ["Batches", "EpochOrder", "seeded"]
@@ -205,7 +205,13 @@ class Batches:
             multiprocessing_context=self.start_method,
             generator=torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         )
-        yield from loader
+        fetched = iter(loader)
+        for _ in range(start, len(self)):
+            try:
+                batch = next(fetched)
+            except DataError as error:  # from a worker it comes with the worker's traceback as its text
+                raise DataError(str(error).strip().splitlines()[-1].partition("DataError: ")[2]) from error
+            yield batch
 
 
 @dataclass(frozen=True)
@@ -227,7 +233,7 @@ class _EpochSource(Dataset[Any]):
         samples = []
         for position, example in enumerate(mine.tolist(), start):
             _seed_states(words[_WORDS * position : _WORDS * (position + 1)])
-            samples.append(self.dataset[example])
+            samples.append(_example(self.dataset, example))
         return _collate(samples, mine)
 
 
@@ -291,6 +297,16 @@ def _check_shares(order: EpochOrder, world_size: int) -> None:
             f"batch_size: the last batch of an epoch has {smallest} examples for {world_size} processes; "
             f"use smallest = {world_size} or drop_last = true"
         )
+
+
+def _example(dataset: Dataset[Any], index: int) -> Any:
+    try:
+        return dataset[index]
+    except OstinatoError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no message"
+        raise DataError(f"example {index} cannot be fetched: {type(error).__name__}: {reason}") from error
 
 
 def _collate(samples: list[Any], examples: npt.NDArray[np.int64]) -> tuple[Any, Any]:

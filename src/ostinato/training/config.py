@@ -33,7 +33,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ostinato.errors import ConfigError, suggest
-from ostinato.training.config_text import check_plain, explain, one_of
+from ostinato.training.config_text import check_plain, explain, one_line, one_of
 
 __all__ = ["DataConfig", "ModelConfig", "OptimizerConfig", "RunConfig", "TrainConfig", "load_config", "parse_config"]
 
@@ -306,7 +306,7 @@ def parse_config(document: Mapping[str, Any], source: str = "configuration") -> 
     for key, value in plan.items():
         near = suggest(key, _TABLES, most=1)
         if isinstance(value, dict) and key != "cycle" and "did you mean" in near:
-            raise ConfigError(f"{source}: [{key}] is no table{near}")
+            raise ConfigError(one_line(f"{source}: [{key}] is no table{near}"))
     tables = {key: document[key] for key in _TABLES if key in document}
     try:
         return RunConfig.model_validate({"plan": plan or None, **tables})

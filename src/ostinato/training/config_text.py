@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ostinato.errors import suggest
 
-__all__ = ["check_plain", "explain", "one_of"]
+__all__ = ["check_plain", "explain", "one_line", "one_of"]
 
 
 def explain(error: ValidationError, run: type[BaseModel], tables: Mapping[str, Any], source: str) -> str:
@@ -25,7 +25,16 @@ def explain(error: ValidationError, run: type[BaseModel], tables: Mapping[str, A
         found.setdefault(f"[{table}] {key}".rstrip(), reason)
     (where, reason), *others = found.items()
     more = f" (and also: {', '.join(place for place, _ in others)})" if others else ""
-    return f"{source}: {where}: {reason}{more}"
+    return one_line(f"{source}: {where}: {reason}{more}")
+
+
+def one_line(text: str) -> str:
+    r"""Write what cannot be printed, line ends among it, as Python escapes it.
+
+    >>> print(one_line("a\nb"))
+    a\nb
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def one_of(**given: str | None) -> None:
@@ -59,7 +68,8 @@ def _reason(cls: type[BaseModel], place: tuple[str, str], kind: str, message: st
         return f"got {_short(given)}, expected a table (write [{table}] on a line of its own)"
     value = given.get(key) if isinstance(given, dict) else given
     field = cls.model_fields.get(key)
-    expected = (field.description if field else None) or message.removeprefix("Input should be ")
+    otherwise = "a text that is not empty" if kind.startswith("string") else message.removeprefix("Input should be ")
+    expected = (field.description if field else None) or otherwise
     examples = field.examples if field else None
     example = f" (write {key} = {_toml(examples[0])})" if examples else ""
     return f"got {_short(value)}, expected {expected}{example}"

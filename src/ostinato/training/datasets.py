@@ -105,6 +105,14 @@ class Data:
     digest: str
     labels: tuple[str, ...]
 
+    def describe(self) -> dict[str, Any]:
+        """Return name, digest and sizes as a JSON document."""
+        return {"name": self.name, "sha256": self.digest, "train": _length(self.train), "test": _length(self.test)}
+
+
+def _length(dataset: Dataset[Any]) -> int:
+    return len(dataset)  # type: ignore[arg-type]  # every data set here is map-style and has a length
+
 
 def load(spec: DataConfig) -> Data:
     """Load a data set by name, file or factory.

@@ -56,7 +56,7 @@ def build(
     try:
         return cls(groups, **filled)
     except (TypeError, ValueError, RuntimeError) as error:
-        given = ", ".join(f"{key} = {value!r}" for key, value in filled.items())
+        given = ", ".join(f"{key} = {value!r}" for key, value in filled.items()) or "these parameters"
         raise ConfigError(f"optimizer: {cls.__name__} refused {given}: {' '.join(str(error).split())}") from error
 
 

@@ -1,0 +1,96 @@
+"""The application: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+import typer
+from typer.exceptions import TyperException
+
+from ostinato._version import __version__
+from ostinato.cli import evaluate, train
+from ostinato.errors import OstinatoError, OstinatoWarning, RunInterruptedError
+
+__all__ = ["app", "run"]
+
+DONE, WRONG, INTERRUPTED = 0, 2, 3
+
+app = typer.Typer(
+    name="ostinato",
+    help="One clock for every hyperparameter, snapshots at every cycle's end, and an honest answer to 'did cycling help?'.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (train.train, evaluate.evaluate):
+    app.command()(_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ostinato {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """One clock for every hyperparameter, snapshots at every cycle's end, and an honest answer to 'did cycling help?'."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit status."""
+    warnings.showwarning = _show_warning
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.WARNING, format="note: %(message)s")
+    try:
+        status = typer.main.get_command(app).main(list(arguments), prog_name="ostinato", standalone_mode=False)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except RunInterruptedError as stop:
+        return _fail(str(stop), INTERRUPTED, word="interrupted")
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("nothing was lost that a checkpoint holds", INTERRUPTED, word="interrupted")
+    except TyperException as error:
+        return _fail(f"{error.format_message()} (see: ostinato {_command_of(arguments)}--help)", WRONG)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (OstinatoError, OSError) as error:
+        return _fail(str(error), WRONG)
+    return status if isinstance(status, int) else DONE
+
+
+def _command_of(arguments: Sequence[str]) -> str:
+    names = {
+        command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands
+    }
+    return f"{arguments[0]} " if arguments and arguments[0] in names else ""
+
+
+def _fail(message: str, status: int, *, word: str = "error") -> int:
+    print(f"{word}: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show our own warnings as one line; leave out other packages', which speak to programmers."""
+    if isinstance(message, OstinatoWarning) or os.environ.get("PYTHONWARNINGS"):
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
