@@ -195,7 +195,7 @@ class Driver:
         """
         if self._pending is not None:
             raise self._pending
-        changed = any([watch.changed() for watch in self._watches])
+        changed = any(watch.changed() for watch in self._watches)
         if thorough and not changed:
             self._inspect()
         if thorough or changed:

@@ -80,7 +80,8 @@ class SchedulerState:
 def difference(saved: SchedulerState, current: ResolvedPlan) -> str:
     """Return in words where a saved plan and its rates differ from the present ones."""
     now = SchedulerState.of(current, 0, {})
-    return document_difference(saved.plan, now.plan, saved.rates, now.rates)
+    found = document_difference(saved.plan, now.plan, saved.rates, now.rates)
+    return found or f"digest was {saved.digest!r}, is {current.digest!r}"
 
 
 def document_difference(
@@ -100,8 +101,10 @@ def document_difference(
 def _leaves(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return every field of a plan's document under the address that `Plan.replace` knows it by."""
     leaves = _flat("", {key: value for key, value in plan.items() if key != "bind"})
-    for table in plan.get("bind", []):
-        leaves |= _flat(f"{table['target']}/", {key: value for key, value in table.items() if key != "target"})
+    tables = plan.get("bind")
+    for table in tables if isinstance(tables, list) else []:
+        if isinstance(table, Mapping):
+            leaves |= _flat(f"{table.get('target')}/", {key: value for key, value in table.items() if key != "target"})
     return leaves
 
 

@@ -43,7 +43,7 @@ class LRSchedulerView(LRScheduler):
         return self.get_last_lr()
 
     @property
-    def _step_count(self) -> int:  # type: ignore[override]
+    def _step_count(self) -> int:
         return self.scheduler.count + 1
 
     @_step_count.setter

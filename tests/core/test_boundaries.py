@@ -76,9 +76,9 @@ def test_shrinking_cycles_end_where_the_definition_says(period: str, mult: str, 
 
 
 def test_shrinking_below_one_step_is_refused_with_a_total_that_fits() -> None:
-    with pytest.raises(PlanError, match=r"mult: 0\.5 shrinks cycle 4 below one step, 80 steps before the end.* a total of 20 steps"):
+    with pytest.raises(PlanError, match=r"mult: 0\.5 shrinks cycle 4 below one step, 81 steps before the end.* a total of 19 steps"):
         rhythm("10", "0.5", 100)
-    assert len(rhythm("10", "0.5", 20)) == 4
+    assert [rhythm("10", "0.5", 19).end(k) for k in range(4)] == [10, 15, 18, 19]
 
 
 @given(st.integers(1, 5000), st.data())

@@ -84,7 +84,6 @@ def test_amplitude_decay_scales_the_level_of_each_cycle_and_mirror_complements_t
 
 
 def test_mult_stretches_the_cycles() -> None:
-    found = wave_values(ost.Cycle("sawtooth", period=2, mult=2), 14) if False else None
     plan = ost.Plan(total=14, cycle=ost.Cycle("sawtooth", period=2, mult=2), bindings={"loss.x": ost.wave(0.0, 1.0)})
     found = plan.resolve().table()["loss.x"]
     assert found.tolist() == [1, 1 / 2, 1, 3 / 4, 1 / 2, 1 / 4, *(1 - k / 8 for k in range(8))]

@@ -15,6 +15,7 @@ __all__ = ["edited"]
 
 _INSTEAD = {"period": "count", "count": "period"}
 _SHAPES = ("up", "duty", "ratio")
+_FIXED = ("version", "bind", "target")
 _OPTIONAL = {
     "": ("total", "warmup", "unit", "cycle"),
     "cycle": ("period", "count", "up", "duty", "ratio"),
@@ -58,6 +59,8 @@ def _binding(document: dict[str, Any], address: str) -> tuple[dict[str, Any], st
 def _set(
     table: Any, keys: list[str], value: Any, *, address: str, changes: Mapping[str, Any], optional: tuple[str, ...]
 ) -> None:
+    if keys[0] in _FIXED:
+        raise PlanError(f"{address}: there is no field {keys[0]!r} to replace{_known(table, optional)}")
     for depth, key in enumerate(keys[:-1]):
         if isinstance(table, list) and key.isdigit() and int(key) < len(table):
             table = table[int(key)]
@@ -72,15 +75,15 @@ def _set(
             raise PlanError(f"{address}: {last!r} is no place in a list of {len(table)}")
         table[int(last)] = value
         return
-    if (last not in table and last not in optional) or last in ("version", "bind", "target"):
+    if last not in table and last not in optional:
         raise PlanError(f"{address}: there is no field {last!r} to replace{_known(table, optional)}")
     if value is None:
         table.pop(last, None)
         return
-    table[last] = value
+    before, table[last] = table.get(last), value
     if last in _INSTEAD:
         table.pop(_INSTEAD[last], None)
-    if last == "waveform":
+    if last == "waveform" and value != before:
         for shape in _SHAPES:
             if f"{address.removesuffix('waveform')}{shape}" not in changes:
                 table.pop(shape, None)
@@ -89,4 +92,4 @@ def _set(
 def _known(table: Any, optional: tuple[str, ...] = ()) -> str:
     if not isinstance(table, dict):
         return ""
-    return "; known: " + ", ".join(sorted({*table, *optional} - {"version", "bind", "target"}))
+    return "; known: " + ", ".join(sorted({*table, *optional}.difference(_FIXED)))

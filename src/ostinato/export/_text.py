@@ -80,4 +80,4 @@ def table(name: str, numbers: Iterable[int]) -> list[str]:
     if len(flat) <= WIDTH:
         return [flat]
     body = textwrap.wrap(", ".join(words) + ",", WIDTH - 4)
-    return [f"{name} = (", *(f"    {line}" for line in body), ")"]
+    return [f"{name} = (", *(f"    {line}" for line in body), ")  # fmt: skip"]

@@ -45,7 +45,7 @@ class GroupPlace:
 def group_places(optimizer, key, element=None, chosen=None, decaying=False):
     """Return the places of a key in an optimizer's parameter groups.
 
-    `chosen` selects groups; `decaying` leaves out those whose value is 0, as for biases.
+    `chosen` selects groups; `decaying` leaves out those where it is 0, as for biases.
     """
     places = []
     for index, group in enumerate(optimizer.param_groups):

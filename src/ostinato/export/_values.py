@@ -64,7 +64,9 @@ class Values:
             rate = self.names[Address.parse(target).sibling("lr")]
             product = self._name(f"{name}_times_lr")
             self._add(product, "step", f"{what}, times the learning rate.", self._on_clock(target, binding))
-            self._add(name, "step", f"{what}: lr times it follows the plan.", [f"    return {product}(step) / {rate}(step)"])
+            self._add(
+                name, "step", f"{what}: lr times it follows the plan.", [f"    return {product}(step) / {rate}(step)"]
+            )
             return
         note = " as a factor on what was there" if binding.relative else ""
         self._add(name, "step", f"{what}{note}: {_described(binding.schedule)}.", self._on_clock(target, binding))
@@ -186,9 +188,7 @@ class Values:
 
     def _join(self, schedule: Join, context: Context) -> list[str]:
         starts = [0, *(context.whole(place, "at") for place in schedule.at)]
-        parts = [
-            self._part(part, context.starting(start)) for part, start in zip(schedule.of, starts, strict=True)
-        ]
+        parts = [self._part(part, context.starting(start)) for part, start in zip(schedule.of, starts, strict=True)]
         lines = []
         for end, part in zip(starts[1:], parts[:-1], strict=True):
             lines += [f"    if count < {end + context.origin}:", *joined("return", [part], "+", "        ")]

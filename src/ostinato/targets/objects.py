@@ -149,12 +149,9 @@ def _children(owner: Any) -> Iterator[tuple[str, Any]]:
 
 def _attributes(owner: object) -> dict[str, Any]:
     """Return what an object holds in its dictionary and its slots."""
-    slots = [
-        name
-        for kind in type(owner).__mro__
-        for name in ([declared] if isinstance(declared := kind.__dict__.get("__slots__", ()), str) else declared)
-    ]
-    return {name: getattr(owner, name) for name in slots if hasattr(owner, name)} | dict(getattr(owner, "__dict__", {}))
+    declared = [kind.__dict__.get("__slots__", ()) for kind in type(owner).__mro__]
+    slots = [name for names in declared for name in ((names,) if isinstance(names, str) else names)]
+    return {name: getattr(owner, name) for name in slots if hasattr(owner, name)} | getattr(owner, "__dict__", {})
 
 
 def _walk(start: Any, path: Sequence[str], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -28,7 +28,7 @@ def hero_strip(report: RunReport) -> Markup:
     if series is None:
         return Markup("")
     steps, values = downsample(*tidy(series), 600)
-    axis = axis_for(values, series.low, series.high)
+    axis = axis_for(values, series.low, series.high, linear="geometric" not in series.note)
     heights = vertical(axis, values)
     total = report.total_steps
     marks = np.array(report.snapshots, dtype=np.float64) / max(1, total)

@@ -120,12 +120,12 @@ class Axis:
         return np.clip(placed, 0.0, None)
 
 
-def axis_for(values: Floats, low: float | None = None, high: float | None = None) -> Axis:
-    """Choose an axis: declared bounds first, widened by the data; logarithmic if high/low > 50 and low > 0."""
+def axis_for(values: Floats, low: float | None = None, high: float | None = None, *, linear: bool = False) -> Axis:
+    """Choose an axis: declared bounds first, widened by the data; logarithmic if high/low > 50 and low > 0, unless `linear`."""
     present = values[np.isfinite(values)]
     lo = low if low is not None and math.isfinite(low) else (float(present.min()) if len(present) else 0.0)
     hi = high if high is not None and math.isfinite(high) else (float(present.max()) if len(present) else 1.0)
-    if lo > 0 and hi / lo > _LOG_RATIO:
+    if not linear and lo > 0 and hi / lo > _LOG_RATIO:
         positive = present[present > 0]
         floor = float(positive.min()) if len(positive) else lo
         return Axis(min(lo, max(floor, lo / 10)), max(hi, float(present.max()) if len(present) else hi), log=True)

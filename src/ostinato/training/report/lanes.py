@@ -91,7 +91,7 @@ def _last_word(name: str) -> str:
 
 def _schedule_lane(series: Series, limit: int) -> Lane:
     steps, values = tidy(series)
-    axis = axis_for(values, series.low, series.high)
+    axis = axis_for(values, series.low, series.high, linear="geometric" not in series.note)
     look = "mirror" if "mirror" in series.note.lower() else "wave"
     present = values[np.isfinite(values)]
     low = series.low if series.low is not None else (float(present.min()) if len(present) else axis.low)
