@@ -32,7 +32,7 @@ values = st.one_of(decimals(0.0, 1.0), st.sampled_from([0.0, 1e-5, 1e-4, 0.1, 1.
 mults: st.SearchStrategy[Any] = st.sampled_from([1, 1, 1, 2, 3, 1.5, "5/4"])
 
 
-def shapes(waveform: str) -> st.SearchStrategy[dict[str, float]]:
+def shapes(waveform: str) -> st.SearchStrategy[dict[str, Any]]:
     """The own parameters of a waveform, each given or left out."""
     every: dict[str, dict[str, st.SearchStrategy[float]]] = {
         "triangular": {"up": shares},
@@ -46,10 +46,12 @@ def shapes(waveform: str) -> st.SearchStrategy[dict[str, float]]:
 def cycles(draw: st.DrawFn, *, counted: bool = True, ratios: bool = False) -> ost.Cycle:
     """Cycles of every waveform; with `ratios` also such as ``"2cycle"``."""
     waveform = draw(st.sampled_from(WAVEFORM_NAMES))
-    given = {"amplitude_decay": draw(st.sampled_from([1.0, 1.0, 0.5, 0.9])), **draw(shapes(waveform))}
+    given: dict[str, Any] = {"amplitude_decay": draw(st.sampled_from([1.0, 1.0, 0.5, 0.9])), **draw(shapes(waveform))}
     kind = draw(st.sampled_from(["period", *(["count"] if counted else []), *(["ratio"] if ratios else [])]))
     if kind == "ratio":
-        return ost.Cycle(waveform, period=draw(st.sampled_from(["2cycle", "0.5cycle", "3/2cycle", "1/3cycle"])), **given)
+        return ost.Cycle(
+            waveform, period=draw(st.sampled_from(["2cycle", "0.5cycle", "3/2cycle", "1/3cycle"])), **given
+        )
     if kind == "count":
         return ost.Cycle(waveform, count=draw(st.integers(1, 4)), **given)
     period = draw(st.one_of(st.integers(4, 60), st.sampled_from(["7.5", "25/3", "0.5ep", "1.25ep", "0.25dur"])))
@@ -70,7 +72,9 @@ def waves(draw: st.DrawFn, *, own: bool = True) -> ost.Binding:
     )
 
 
-lengths = st.sampled_from([5, 20, 33, "0.5ep", "0.2dur"])
+totals: st.SearchStrategy[Any] = st.sampled_from([100, "100step", "2.5ep", "6epochs", 177])
+warmups: st.SearchStrategy[Any] = st.sampled_from([0, 1, 7, "0.25ep", "0.1dur"])
+lengths: st.SearchStrategy[Any] = st.sampled_from([5, 20, 33, "0.5ep", "0.2dur"])
 leaves: st.SearchStrategy[ost.Schedule] = st.one_of(
     st.builds(schedules.hold, values),
     st.builds(schedules.linear, values, values, over=lengths),
@@ -119,8 +123,8 @@ def plans(draw: st.DrawFn, *, most: int = 3) -> ost.Plan:
             domain=draw(st.sampled_from([None, (-10.0, 10.0)])),
         )
     return ost.Plan(
-        total=draw(st.sampled_from([100, "100step", "2.5ep", "6epochs", 177])),
-        warmup=draw(st.sampled_from([0, 1, 7, "0.25ep", "0.1dur"])),
+        total=draw(totals),
+        warmup=draw(warmups),
         cycle=draw(cycles()),
         bindings=bindings,
     )

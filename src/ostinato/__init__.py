@@ -18,6 +18,8 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.schedules import Schedule, one_cycle
 
 if TYPE_CHECKING:
+    from ostinato import data
+    from ostinato._data.shared import SharedValue
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
     from ostinato.scheduler import Scheduler
@@ -29,8 +31,10 @@ __all__ = [
     "ResolvedPlan",
     "Schedule",
     "Scheduler",
+    "SharedValue",
     "SnapshotEnsemble",
     "__version__",
+    "data",
     "errors",
     "mirror",
     "one_cycle",
@@ -42,12 +46,16 @@ __all__ = [
 
 _LAZY = {
     "Scheduler": "ostinato.scheduler",
+    "SharedValue": "ostinato._data.shared",
     "SnapshotEnsemble": "ostinato.ensembles",
     "was_stepped": "ostinato.mixed_precision",
 }
+_LAZY_MODULES = ("data",)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"ostinato.{name}")
     if name in _LAZY:
         value = getattr(import_module(_LAZY[name]), name)
         globals()[name] = value

@@ -10,12 +10,12 @@ import numpy as np
 
 from ostinato.core.clock import Cycles
 from ostinato.core.schedules import Wave
-from ostinato.core.waveforms import IntArray
+from ostinato.core.waveforms import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ostinato.core.resolved import ResolvedPlan
 
-__all__ = ["chosen", "sample_steps"]
+__all__ = ["chosen", "extent", "sample_steps"]
 
 _SAMPLES = 4000
 _MOST_CYCLES = 2000
@@ -48,6 +48,15 @@ def sample_steps(resolved: ResolvedPlan, target: str, *, most: int = _SAMPLES) -
     return steps[(steps >= 0) & (steps < total)]
 
 
+def extent(resolved: ResolvedPlan, target: str, values: FloatArray) -> tuple[float, float]:
+    """Return lowest and highest value: what a wave declares, else those among `values`."""
+    binding = resolved.plan.bound[target]
+    low, high = float(values.min()), float(values.max())
+    if isinstance(binding.schedule, Wave) and not binding.effective:
+        return min(low, binding.schedule.low), max(high, binding.schedule.high)
+    return low, high
+
+
 def _own_cycle(resolved: ResolvedPlan, target: str) -> bool:
     return any(wave.cycle is not None for _, wave in _waves(resolved.plan.bound[target].schedule))
 
@@ -68,10 +77,13 @@ def chosen(cycles: Cycles, most: int) -> list[int]:
 
 def _turns(resolved: ResolvedPlan, phase: float) -> IntArray:
     """Return the steps on both sides of a phase in the shared cycles."""
-    cycles = resolved.cycles
-    spans = [cycles[k] for k in chosen(cycles, _MOST_CYCLES)]
-    places = [span.start + math.ceil(round((span.end - span.start) * phase, 6)) for span in spans]
-    places += [span.end for span in spans]
+    rhythm = resolved.clock.rhythm
+    if rhythm is None:
+        return np.empty(0, dtype=np.int64)
+    places = []
+    for k in chosen(resolved.cycles, _MOST_CYCLES):
+        start, end = resolved.warmup + rhythm.end(k - 1), resolved.warmup + rhythm.end(k)
+        places += [start + math.ceil(round((end - start) * phase, 6)), end]
     return np.array([step for place in places for step in (place - 1, place)], dtype=np.int64)
 
 

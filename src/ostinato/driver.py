@@ -14,7 +14,16 @@ from ostinato.core import domains
 from ostinato.core.address import Address
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import DomainError, ForeignWriteWarning, OstinatoError, TargetError
-from ostinato.targets import GroupSlot, GroupWatch, Slot, UnselectedError, as_optimizer, find, roots_of
+from ostinato.targets import (
+    GroupSlot,
+    GroupWatch,
+    Slot,
+    UnselectedError,
+    as_optimizer,
+    find,
+    may_be_scheduled,
+    roots_of,
+)
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -99,7 +108,9 @@ class Driver:
                     try:
                         domains.demand(target, self.resolved.curves[target], domain, self.resolved.total, factor=factor)
                     except DomainError as error:
-                        if not any(optimizer.state for optimizer in self.optimizers()):
+                        if not any(
+                            isinstance(slot, GroupSlot) and may_be_scheduled(slot.optimizer, slot.key) for slot in slots
+                        ):
                             raise
                         self._pending = error
 
@@ -237,7 +248,7 @@ class Driver:
         if slot.label not in self._reported:
             self._reported.add(slot.label)
             warnings.warn(
-                f"{slot.label}: the plan wrote {written!r} for step {self._count}, but {slot.read()!r} was found there;"
+                f"{slot.label}: the plan wrote {written!r} for step {self._count}, but {slot.shown()} was found there;"
                 " something else writes it too: remove the other writer, or wrap it in scheduler.paused()",
                 ForeignWriteWarning,
                 stacklevel=level,

@@ -9,7 +9,8 @@
     ├── ConfigError           a run's configuration or command line
     ├── DataError             a data set that is missing, damaged or not understood
     ├── NonFiniteError        a loss or gradient that is not a number; nothing was updated
-    └── RunInterruptedError   a run was asked to stop; it can be resumed
+    ├── RunInterruptedError   a run was asked to stop; it can be resumed
+    └── FollowedError         the process that leads a run of several stopped, and says why
 
     OstinatoWarning
     ├── TruncatedCycleWarning the run ends inside a cycle
@@ -30,6 +31,7 @@ __all__ = [
     "DamagedSnapshotWarning",
     "DataError",
     "DomainError",
+    "FollowedError",
     "ForeignWriteWarning",
     "NonFiniteError",
     "OstinatoError",
@@ -83,6 +85,10 @@ class NonFiniteError(OstinatoError, ArithmeticError):
 
 class RunInterruptedError(OstinatoError):
     """A run was asked to stop; a checkpoint was written and it can be resumed."""
+
+
+class FollowedError(OstinatoError):
+    """The process that leads a run of several has stopped and says why; this one only follows."""
 
 
 class OstinatoWarning(UserWarning):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import html
 import io
+from collections.abc import Callable
 from itertools import cycle as repeated
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ostinato._samples import chosen, sample_steps
+from ostinato._samples import extent, sample_steps
 from ostinato.core.schedules import Schedule, Wave
-from ostinato.core.waveforms import FloatArray, IntArray
 from ostinato.core.units import exact
+from ostinato.core.waveforms import FloatArray, IntArray
 from ostinato.errors import ConfigError, OstinatoError
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def plot(resolved: ResolvedPlan, *, ax: Axes | None = None) -> Any:
     looks = zip(resolved.targets, repeated(_DISTINCT), repeated(_STROKES), strict=False)
     for place, (target, tone, stroke) in enumerate(looks):
         steps, values = _drawn(resolved, target)
-        low, high = _extent(resolved, target, values)
+        low, high = extent(resolved, target, values)
         level = (values - low) / (high - low) if high > low else np.full(steps.shape, 0.5)
         width = max(
-            3.4 - 0.5 * place, 1.4
+            2.6 - 0.3 * place, 1.4
         )  # where lines lie on each other, those below show at the sides and in the gaps
         _line(
             ax,
@@ -123,7 +124,7 @@ def _lane(ax: Axes, resolved: ResolvedPlan, target: str) -> None:
     binding = resolved.plan.bound[target]
     course = binding.schedule
     steps, values = _drawn(resolved, target)
-    low, high = _extent(resolved, target, values)
+    low, high = extent(resolved, target, values)
     geometric = isinstance(course, Wave) and course.scale == "geometric" and low > 0 and high > low
     tone = _TONES.get(relation(course), _TONES["schedule"])
     if geometric:
@@ -152,15 +153,6 @@ def _drawn(resolved: ResolvedPlan, target: str) -> tuple[IntArray, FloatArray]:
     if resolved.total <= _STEPPED:
         return np.append(steps, resolved.total), np.append(values, values[-1])
     return steps, values
-
-
-def _extent(resolved: ResolvedPlan, target: str, values: FloatArray) -> tuple[float, float]:
-    """Return lowest and highest value: what a wave declares, else what was drawn."""
-    binding = resolved.plan.bound[target]
-    low, high = float(values.min()), float(values.max())
-    if isinstance(binding.schedule, Wave) and not binding.effective:
-        return min(low, binding.schedule.low), max(high, binding.schedule.high)
-    return low, high
 
 
 def _line(ax: Axes, resolved: ResolvedPlan, steps: IntArray, values: FloatArray, **look: Any) -> None:
@@ -194,7 +186,9 @@ def _dress(ax: Axes, resolved: ResolvedPlan) -> None:
     ax.tick_params(axis="both", colors=_SOFT, labelsize=8, length=0, pad=4)
     if resolved.warmup:
         ax.axvspan(0, resolved.warmup, color=_WARM, alpha=0.18, linewidth=0, zorder=0)
-    ends = [resolved.cycles[k].end for k in chosen(resolved.cycles, _MOST_LINES) if resolved.cycles[k].complete]
+    if len(resolved.cycles) > _MOST_LINES:
+        return
+    ends = [resolved.cycles[k].end for k in range(len(resolved.cycles)) if resolved.cycles[k].complete]
     ax.vlines(
         ends, 0, 1, transform=ax.get_xaxis_transform(), color=_HAIR, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1, clip_on=False
     )  # fmt: skip
@@ -213,7 +207,7 @@ def _name_time(ax: Axes, resolved: ResolvedPlan) -> None:
     names = [_UNIT_NAMES.get(resolved.plan.unit, resolved.plan.unit)]
     if resolved.rates.steps_per_epoch is not None and resolved.plan.unit == "step":
         rate = float(exact(resolved.rates.steps_per_epoch))
-        epochs = ax.secondary_xaxis(0.0, functions=(lambda step: step / rate, lambda epoch: epoch * rate))
+        epochs = ax.secondary_xaxis(0.0, functions=(_times(1 / rate), _times(rate)))
         epochs.xaxis.set_major_locator(places())
         epochs.xaxis.set_major_formatter(FuncFormatter(lambda count, _: _count(count)))
         epochs.tick_params(axis="x", colors=_SOFT, labelsize=8, length=0, pad=_SECOND_ROW)
@@ -225,6 +219,10 @@ def _name_time(ax: Axes, resolved: ResolvedPlan) -> None:
             name, (0, 0), xytext=offset, xycoords="axes fraction", textcoords="offset points", fontsize=8, color=_SOFT,
             ha="right", va="top",
         )  # fmt: skip
+
+
+def _times(factor: float) -> Callable[[Any], Any]:
+    return lambda values: np.asarray(values) * factor
 
 
 # -- words -----------------------------------------------------------------------------------------------------
@@ -241,7 +239,7 @@ def _headline(resolved: ResolvedPlan) -> str:
 
 def _legend(resolved: ResolvedPlan) -> str:
     words = ["shaded: warm-up"] if resolved.warmup else []
-    if resolved.plan.cycle is not None:
+    if 0 < len(resolved.cycles) <= _MOST_LINES:
         words.append("dotted: end of a cycle, snapshot")
     if resolved.truncated:
         words.append("the last cycle is cut")

@@ -107,7 +107,7 @@ class Scheduler:
         resolved, first = self._resolved, self._count
         if not stepped:
             return Tick(resolved.clock, resolved.values, first, advanced=False)
-        if by != 1 and (isinstance(by, bool) or not isinstance(by, int) or by < 1):
+        if isinstance(by, bool) or not isinstance(by, int) or by < 1:
             raise StateError(
                 f"step: got by={by!r}, expected a whole number of at least 1; to go elsewhere load a state"
             )
@@ -207,8 +207,9 @@ class Scheduler:
         old = self._driver
         old.refresh()
         new = Driver(resolved, old.roots, {**old.originals, **saved.originals}, saved.count)
-        if not old.released:
-            old.release()
+        was_driving = not old.idle
+        old.release()
+        if was_driving:
             old.restore()
         self._install(new, saved.count)
 
@@ -232,7 +233,7 @@ class Scheduler:
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Scheduler:
-        driven = {Address.parse(target).root for target in self._resolved.targets}
+        driven = dict.fromkeys(Address.parse(target).root for target in self._resolved.targets)
         roots = self._driver.roots
         for name in driven:
             pair = roots[name] if isinstance(roots[name], tuple) else ()

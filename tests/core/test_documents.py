@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from strategies import RATES, decimals, plans, zigzag
 
 import ostinato as ost
 from ostinato import schedules
 from ostinato.errors import PlanError
+from strategies import RATES, decimals, plans, zigzag
 
 
 def contract() -> ost.Plan:
@@ -92,7 +91,11 @@ def test_the_designs_plan_file_is_the_designs_plan() -> None:
 @settings(max_examples=200, deadline=None)
 @given(plans())
 def test_toml_and_json_give_back_the_plan(plan: ost.Plan) -> None:
-    for loaded in (ost.Plan.from_toml(plan.to_toml()), ost.Plan.from_json(plan.to_json()), ost.Plan.from_document(plan.to_document())):
+    for loaded in (
+        ost.Plan.from_toml(plan.to_toml()),
+        ost.Plan.from_json(plan.to_json()),
+        ost.Plan.from_document(plan.to_document()),
+    ):
         assert loaded == plan
         assert hash(loaded) == hash(plan)
         assert loaded.digest == plan.digest
@@ -186,7 +189,12 @@ def variations() -> Iterator[tuple[str, ost.Plan]]:
     shaped = base.replace({"cycle.waveform": "triangular"})
     yield "triangular", shaped
     yield "up", shaped.replace({"cycle.up": 0.25})
-    for version in (schedules.linear(1, 2, over=3), schedules.linear(1, 2, over=4), schedules.one_cycle(0.1), schedules.one_cycle(0.1, three_phase=True)):
+    for version in (
+        schedules.linear(1, 2, over=3),
+        schedules.linear(1, 2, over=4),
+        schedules.one_cycle(0.1),
+        schedules.one_cycle(0.1, three_phase=True),
+    ):
         yield f"{version}", base.replace({"optimizer.lr": version})
     for course in (zigzag(low=0, high=1), zigzag(low=0.0, high=1), zigzag(low=0, high=1, every=4)):
         yield f"{course}", base.replace({"optimizer.lr": course})
@@ -227,7 +235,10 @@ def test_the_resolved_digest_forgets_units_and_remembers_steps() -> None:
     assert steps.replace({"optimizer.lr/high": 0.2}).resolve().digest != steps.resolve().digest
     nested = {"loss.x": schedules.join(1.0, schedules.linear(1.0, 0.0, over="0.1dur"), at=["2ep"])}
     same = {"loss.x": schedules.join(1.0, schedules.linear(1.0, 0.0, over=10), at=[20])}
-    assert ost.Plan(total=100, bindings=nested).resolve(steps_per_epoch=10).digest == ost.Plan(total="100", bindings=same).resolve().digest
+    assert (
+        ost.Plan(total=100, bindings=nested).resolve(steps_per_epoch=10).digest
+        == ost.Plan(total="100", bindings=same).resolve().digest
+    )
 
 
 # -- editing by address -----------------------------------------------------------------------------------------
@@ -287,7 +298,9 @@ def test_replace_takes_whole_cycles_and_bindings_and_takes_them_away() -> None:
     own = ost.Cycle("sine", period="2cycle")
     assert plan.replace({"optimizer.lr/cycle": own}).bindings["optimizer.lr"] == ost.wave(1e-4, 0.1, cycle=own)
     assert plan.replace({"optimizer.lr/cycle": own}).replace({"optimizer.lr/cycle": None}) == plan
-    assert plan.replace({"optimizer.lr/cycle": own, "optimizer.lr/high": 1}).bindings["optimizer.lr"] == ost.wave(1e-4, 1.0, cycle=own)
+    assert plan.replace({"optimizer.lr/cycle": own, "optimizer.lr/high": 1}).bindings["optimizer.lr"] == ost.wave(
+        1e-4, 1.0, cycle=own
+    )
     assert plan.replace({"total": None}).total is None
     assert plan == contract()
 
@@ -339,8 +352,12 @@ def test_an_address_that_is_none_is_answered_with_those_that_are(address: str, m
 
 def test_replacing_reaches_into_nested_schedules() -> None:
     plan = ost.Plan(bindings={"loss.x": schedules.join(schedules.linear(0.0, 1.0, over=5), 2.0, at=[5])})
-    changed = plan.replace({"loss.x/schedule.of.0.over": "2ep", "loss.x/schedule.at.0": "2ep", "loss.x/schedule.of.1.value": 3})
-    assert changed.bindings["loss.x"] == ost.Binding(schedules.join(schedules.linear(0.0, 1.0, over="2ep"), 3.0, at=["2ep"]))
+    changed = plan.replace(
+        {"loss.x/schedule.of.0.over": "2ep", "loss.x/schedule.at.0": "2ep", "loss.x/schedule.of.1.value": 3}
+    )
+    assert changed.bindings["loss.x"] == ost.Binding(
+        schedules.join(schedules.linear(0.0, 1.0, over="2ep"), 3.0, at=["2ep"])
+    )
 
 
 # -- shifting a plan --------------------------------------------------------------------------------------------
@@ -348,7 +365,7 @@ def test_replacing_reaches_into_nested_schedules() -> None:
 
 def test_shifting_a_plan_rotates_every_wave_however_deep_and_nothing_else() -> None:
     inner = ost.wave(0.0, 1.0, shift=0.25)
-    bindings = {
+    bindings: dict[str, Any] = {
         "a.x": inner,
         "b.x": ost.mirror(0.0, 1.0),
         "c.x": 0.5,
@@ -356,12 +373,16 @@ def test_shifting_a_plan_rotates_every_wave_however_deep_and_nothing_else() -> N
         "e.x": inner.schedule * schedules.linear(0.0, 1.0, over=9) + ost.wave(0.0, 0.2, shift=0.5),
         "f.x": zigzag(low=0.0, high=1.0),
     }
-    shifts = {address: value for address, value in addresses(ost.Plan(bindings=bindings).shifted(0.5).to_document()) if "shift" in address}
+    shifts = {
+        address: value
+        for address, value in addresses(ost.Plan(bindings=bindings).shifted(0.5).to_document())
+        if "shift" in address
+    }
     assert sorted(shifts.values()) == [0.0, 0.5, 0.75, 0.75, 0.75]
     assert shifts["a.x/shift"] == 0.75
     assert shifts["b.x/shift"] == 0.5
     shifted = ost.Plan(bindings=bindings).shifted("1/2").bindings
-    assert (shifted["c.x"], shifted["f.x"]) == (ost.Binding(schedules.hold(0.5)), ost.Binding(bindings["f.x"]))  # type: ignore[arg-type]
+    assert (shifted["c.x"], shifted["f.x"]) == (ost.Binding(schedules.hold(0.5)), ost.Binding(bindings["f.x"]))
 
 
 @pytest.mark.parametrize(("members", "member"), [(n, k) for n in (1, 2, 3, 7, 9, 10, 23) for k in range(n)])

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import RATES, WAVEFORM_NAMES, cycles, decimals, plans
 
 import ostinato as ost
 from ostinato.core.clock import Clock, Tick
 from ostinato.core.cycles import Cycle
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.waveforms import waveform
+from strategies import RATES, WAVEFORM_NAMES, cycles, decimals, plans
 
 
 def tick(resolved: ResolvedPlan, step: int, **options: Any) -> Tick:
@@ -37,7 +37,9 @@ def level(name: str, phase: Fraction, parameters: dict[str, Fraction]) -> Fracti
 shaped: st.SearchStrategy[tuple[str, dict[str, float]]] = st.one_of(
     st.tuples(st.sampled_from(["cosine", "sawtooth", "sine", "exponential"]), st.just({})),
     st.tuples(st.just("square"), st.fixed_dictionaries({"duty": decimals(0, 1, 2)})),
-    st.tuples(st.just("triangular"), st.fixed_dictionaries({"up": st.one_of(decimals(0, 1, 2), st.sampled_from([0.0, 1.0]))})),
+    st.tuples(
+        st.just("triangular"), st.fixed_dictionaries({"up": st.one_of(decimals(0, 1, 2), st.sampled_from([0.0, 1.0]))})
+    ),
 )
 
 
@@ -72,7 +74,9 @@ def test_a_constant_has_neither_peak_nor_trough() -> None:
 @settings(max_examples=150, deadline=None)
 @given(cycles(), st.integers(60, 400), st.integers(0, 30))
 def test_events_equal_those_found_by_looking_at_every_step(cycle: Cycle, total: int, warmup: int) -> None:
-    resolved = ost.Plan(total=total, warmup=warmup, cycle=cycle, bindings={"loss.x": ost.wave(0.0, 1.0)}).resolve(**RATES)
+    resolved = ost.Plan(total=total, warmup=warmup, cycle=cycle, bindings={"loss.x": ost.wave(0.0, 1.0)}).resolve(
+        **RATES
+    )
     rhythm = resolved.clock.rhythm
     assert rhythm is not None
     first_of, k = {}, 0
@@ -105,7 +109,9 @@ def test_events_equal_those_found_by_looking_at_every_step(cycle: Cycle, total: 
 
 @settings(max_examples=100, deadline=None)
 @given(cycles(), st.integers(60, 300), st.integers(0, 30), st.integers(-5, 350), st.integers(-5, 350))
-def test_the_ends_in_an_interval_are_those_ticks_that_end_a_cycle(cycle: Cycle, total: int, warmup: int, start: int, stop: int) -> None:
+def test_the_ends_in_an_interval_are_those_ticks_that_end_a_cycle(
+    cycle: Cycle, total: int, warmup: int, start: int, stop: int
+) -> None:
     resolved = ost.Plan(total=total, warmup=warmup, cycle=cycle).resolve(**RATES)
     expected = [step for step in range(max(start, 0), max(stop, 0)) if tick(resolved, step).cycle_end]
     assert resolved.clock.ends(start, stop) == expected
@@ -122,7 +128,9 @@ def test_a_jump_lists_every_end_that_it_crossed() -> None:
 
 
 def test_a_skipped_update_has_no_events_and_keeps_its_place() -> None:
-    resolved = ost.Plan(total=20, cycle=Cycle("triangular", period=10), bindings={"loss.x": ost.wave(0.0, 1.0)}).resolve()
+    resolved = ost.Plan(
+        total=20, cycle=Cycle("triangular", period=10), bindings={"loss.x": ost.wave(0.0, 1.0)}
+    ).resolve()
     for step in (0, 5, 9, 10):
         skipped = tick(resolved, step, advanced=False)
         assert not any((skipped.cycle_start, skipped.cycle_end, skipped.peak, skipped.trough, skipped.advanced))
@@ -158,7 +166,11 @@ def test_the_totals_that_fit_are_the_nearest_ones_that_do(cycle: Cycle, total: i
         return
     plan = ost.Plan(warmup=warmup, cycle=cycle)
     resolved = plan.replace({"total": total}).resolve(**RATES)
-    fitting = [n for n in range(warmup + 1, 4 * total + 70) if not plan.replace({"total": n}).resolve(**RATES).truncated] if total < 25 else None
+    fitting = (
+        [n for n in range(warmup + 1, 4 * total + 70) if not plan.replace({"total": n}).resolve(**RATES).truncated]
+        if total < 25
+        else None
+    )
     for found in resolved.totals_that_fit:
         assert not plan.replace({"total": found}).resolve(**RATES).truncated
     if resolved.truncated:

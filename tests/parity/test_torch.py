@@ -6,7 +6,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def cosine_far_pairs(draw: random.Random) -> int:
 def triangular_pairs(draw: random.Random) -> int:
     low, high = amplitude(draw)
     up, down = draw.randint(1, 300), draw.choice([None, draw.randint(1, 300)])
-    mode = draw.choice(["triangular", "triangular2"])
+    mode: Literal["triangular", "triangular2"] = draw.choice(["triangular", "triangular2"])
     scheduler = lr_scheduler.CyclicLR(group(low), low, high, up, down, mode=mode, cycle_momentum=False)
     period = up + (down or up)
     steps = [draw.randrange(9 * period) for _ in range(40)]
@@ -97,7 +97,7 @@ def triangular_pairs(draw: random.Random) -> int:
 def one_cycle_pairs(draw: random.Random) -> int:
     high = 10 ** draw.uniform(-4, 1)
     three = draw.random() < 0.5
-    given = {
+    given: dict[str, Any] = {
         "pct_start": draw.uniform(0.05, 0.45 if three else 0.95),
         "anneal_strategy": draw.choice(["cos", "linear"]),
         "three_phase": three,
@@ -122,7 +122,13 @@ def linear_pairs(draw: random.Random) -> int:
 
 def test_values_equal_torchs_at_a_hundred_thousand_random_configurations_and_steps() -> None:
     draw = random.Random(20240607)
-    budget = [(cosine_pairs, 450), (cosine_far_pairs, 500), (triangular_pairs, 900), (one_cycle_pairs, 700), (linear_pairs, 150)]
+    budget = [
+        (cosine_pairs, 450),
+        (cosine_far_pairs, 500),
+        (triangular_pairs, 900),
+        (one_cycle_pairs, 700),
+        (linear_pairs, 150),
+    ]
     counted = {make.__name__: sum(make(draw) for _ in range(rounds)) for make, rounds in budget}
     assert min(counted.values()) >= 9_000, counted
     assert sum(counted.values()) >= 100_000, counted
@@ -143,7 +149,9 @@ def test_torch_misses_the_restart_at_1210_for_period_10_mult_3_and_ours_does_not
     optimizer = group(1.0)
     scheduler = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 10, 3)
     scheduler.step(boundary)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-5)  # the end of the old cycle: int(log(...)) is one too low
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(
+        0.0, abs=1e-5
+    )  # the end of the old cycle: int(log(...)) is one too low
     ours = values(2000, ost.Cycle("cosine", period=10, mult=3), 0.0, 1.0)
     assert ours[boundary] == 1.0
     assert ours[boundary - 1] < 1e-5

@@ -13,8 +13,8 @@ import typer
 from typer.exceptions import TyperException
 
 from ostinato._version import __version__
-from ostinato.cli import evaluate, train
-from ostinato.errors import OstinatoError, OstinatoWarning, RunInterruptedError
+from ostinato.cli import evaluate, export, preview, train
+from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunInterruptedError
 
 __all__ = ["app", "run"]
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train.train, evaluate.evaluate):
+for _command in (train.train, preview.preview, evaluate.evaluate, export.export):
     app.command()(_command)
 
 
@@ -50,13 +50,14 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit status."""
     warnings.showwarning = _show_warning
-    logging.getLogger("lightning").setLevel(logging.ERROR)
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    logging.basicConfig(level=logging.WARNING, format="note: %(message)s")
+    warnings.filterwarnings("always", category=OstinatoWarning)
+    _show_logs()
     try:
         status = typer.main.get_command(app).main(list(arguments), prog_name="ostinato", standalone_mode=False)
     except typer.Exit as end:
         return int(end.exit_code)
+    except FollowedError:  # the leading process speaks, and its status counts
+        return DONE
     except RunInterruptedError as stop:
         return _fail(str(stop), INTERRUPTED, word="interrupted")
     except (KeyboardInterrupt, typer.Abort):
@@ -69,6 +70,15 @@ def run(arguments: Sequence[str]) -> int:
     except (OstinatoError, OSError) as error:
         return _fail(str(error), WRONG)
     return status if isinstance(status, int) else DONE
+
+
+def _show_logs() -> None:
+    """Show other packages' log messages as notes, but not what Fabric tells about its processes."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("note: %(message)s"))
+    handler.addFilter(lambda record: record.levelno >= logging.ERROR or not record.name.startswith("lightning"))
+    logging.basicConfig(handlers=[handler])
 
 
 def _command_of(arguments: Sequence[str]) -> str:

@@ -84,9 +84,9 @@ def _set(
     if last in _INSTEAD:
         table.pop(_INSTEAD[last], None)
     if last == "waveform" and value != before:
-        for shape in _SHAPES:
-            if f"{address.removesuffix('waveform')}{shape}" not in changes:
-                table.pop(shape, None)
+        given = [shape for shape in _SHAPES if f"{address.removesuffix('waveform')}{shape}" in changes]
+        for shape in set(_SHAPES).difference(given):
+            table.pop(shape, None)
 
 
 def _known(table: Any, optional: tuple[str, ...] = ()) -> str:

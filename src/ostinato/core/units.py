@@ -201,10 +201,6 @@ class Rates:
         """Return how many steps one `unit` lasts."""
         if unit == "step":
             return Fraction(1)
-        if unit == "round":
-            raise PlanError(
-                f"{what}: no rate turns {duration} into or out of rounds; count all in rounds: Plan(unit='round', ...) and '3round'"
-            )
         name = {"ep": "steps_per_epoch", "sample": "samples_per_step", "token": "tokens_per_step"}[unit]
         rate = getattr(self, name)
         if rate is None:
@@ -237,6 +233,10 @@ class Rates:
             return duration.value * span
         if own == "cycle":
             raise PlanError(f"{what}: {duration} counts in cycles, which only the period of a binding's own cycle can")
+        if "round" in (own, unit):
+            raise PlanError(
+                f"{what}: no rate turns {duration} into or out of rounds; count all in rounds: Plan(unit='round', ...) and '3round'"
+            )
         return duration.value * self._steps_in(own, duration, what) / self._steps_in(unit, duration, what)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "member_state",
     "model_tensors",
     "run_batch",
+    "slots_of",
     "split_batch",
     "to_device",
     "to_probabilities",
@@ -73,22 +74,25 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _slots(model: nn.Module) -> dict[str, tuple[Tensor, bool]]:
-    """Return {name: (tensor, saved)}, one name for each place that holds a tensor.
+def slots_of(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, bool]]:
+    """Yield (name, module, name in the module, saved) of each place that holds a tensor.
 
     A module that is used twice has two names in the state_dict and one here: ``functional_call`` would restore such a
     place to the wrong tensor.
     """
-    slots: dict[str, tuple[Tensor, bool]] = {}
     for prefix, module in model.named_modules():
         dot = prefix + "." if prefix else ""
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                slots[dot + name] = (parameter, True)
+                yield dot + name, module, name, True
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                slots[dot + name] = (buffer, name not in module._non_persistent_buffers_set)
-    return slots
+                yield dot + name, module, name, name not in module._non_persistent_buffers_set
+
+
+def _slots(model: nn.Module) -> dict[str, tuple[Tensor, bool]]:
+    """Return {name: (tensor, saved)}, one name for each place that holds a tensor."""
+    return {name: (getattr(module, key), saved) for name, module, key, saved in slots_of(model)}
 
 
 def member_state(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
@@ -175,6 +179,11 @@ def default_output(result: Any) -> Tensor:
     )
 
 
+def _normalised(logits: Tensor) -> Tensor:
+    values = logits.float()
+    return values.sigmoid() if logits.shape[-1] == 1 else values.softmax(dim=-1)
+
+
 def to_probabilities(logits: Tensor) -> Tensor:
     """Softmax over the last axis in float32; one column is the logit of class 1 of two, and gets a sigmoid.
 
@@ -189,8 +198,7 @@ def to_probabilities(logits: Tensor) -> Tensor:
             f"the model's output has shape {tuple(logits.shape)}, without an axis for classes beside the batch; "
             "use output=lambda result: result.unsqueeze(-1) for a binary model, or average='outputs' for regression"
         )
-    values = logits.float()
-    return values.sigmoid() if logits.shape[-1] == 1 else values.softmax(dim=-1)
+    return _normalised(logits)
 
 
 def average_outputs(outputs: Tensor, average: Average) -> Tensor:
@@ -199,7 +207,9 @@ def average_outputs(outputs: Tensor, average: Average) -> Tensor:
     ``"probabilities"``: mean of softmax; ``"logits"``: softmax of mean; ``"outputs"``: plain mean.
     """
     if average == "probabilities":
-        return torch.stack([to_probabilities(member) for member in outputs]).mean(dim=0)
+        if outputs.ndim < 3:
+            to_probabilities(outputs[0])  # raises
+        return _normalised(outputs).mean(dim=0)
     if average == "logits":
         return to_probabilities(outputs.float().mean(dim=0))
     if average == "outputs":

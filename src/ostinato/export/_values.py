@@ -16,9 +16,11 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.schedules import Context, Hold, Linear, OneCycle, Schedule, Wave
 from ostinato.errors import PlanError
 from ostinato.export._helpers import HELPERS, helper_source
-from ostinato.export._text import call_lines, docstring, escaped, identifier, joined, quoted, table
+from ostinato.export._text import call_lines, docstring, escaped, identifier, joined, table
 
 __all__ = ["Values"]
+
+_LONGEST = 56
 
 
 class Values:
@@ -59,7 +61,8 @@ class Values:
         return name
 
     def _add_target(self, target: str, binding: Binding) -> None:
-        name, what = self.names[target], f"Return {escaped(target)} at update `step`"
+        shown = target if len(target) <= _LONGEST else f"{target[: _LONGEST // 2]}...{target[-_LONGEST // 2 :]}"
+        name, what = self.names[target], f"Return {escaped(shown)} at update `step`"
         if binding.effective:
             rate = self.names[Address.parse(target).sibling("lr")]
             product = self._name(f"{name}_times_lr")

@@ -40,8 +40,8 @@ def _excused(text: str) -> str:
 
 
 def _header(resolved: ResolvedPlan, roots: Mapping[str, str]) -> str:
-    given = ", ".join(f"{name}={name}" for name in roots.values())
-    call = "\n".join(call_lines("writer =", "Writer", [given] if given else []))
+    given = [f"{name}={name}" for name in roots.values()]
+    call = "\n".join(call_lines("writer =", "Writer", given))
     return f'''"""A training plan as plain Python, written by `ostinato export --to torch`.
 
 Plan {resolved.digest[:16]}: {resolved.total} updates, of which {resolved.warmup} warm up.
@@ -103,14 +103,14 @@ def _groups(address: Address) -> tuple[str, list[str]] | tuple[()]:
     arguments = [quoted(key), *([f"element={int(element[0])}"] if element else [])]
     if address.group is None:
         return "group_places", [*arguments, *(["decaying=True"] if key == "weight_decay" else [])]
+    if address.group == "*":
+        return "group_places", arguments
     chosen = _chosen(address.group)
-    return () if chosen is None else ("group_places", [*arguments, *([chosen] if chosen else [])])
+    return () if chosen is None else ("group_places", [*arguments, chosen])
 
 
 def _chosen(group: str) -> str | None:
     """Return the argument that selects parameter groups; None where plain code cannot."""
-    if group == "*":
-        return ""
     if group.isdigit():
         return f"chosen=lambda index, group: index == {int(group)}"
     comparison = _COMPARISON.fullmatch(group)
@@ -120,11 +120,11 @@ def _chosen(group: str) -> str | None:
             return f"chosen=lambda index, group: group[{key}] {sign} {float(text)!r}"
         except ValueError:
             return f"chosen=lambda index, group: str(group[{key}]) {sign} {quoted(text)}"
-    if not re.search(r"[*?]", group):
-        return f'chosen=lambda index, group: group.get("name") == {quoted(group)}'
-    if re.search(r"[*?]", group[:-1]) or group[-1] == "?":
+    name = group.removesuffix("*")
+    if re.search(r"[*?]", name):
         return None
-    return f'chosen=lambda index, group: group.get("name", "").startswith({quoted(group[:-1])})'
+    named = f".startswith({quoted(name)})" if name != group else f" == {quoted(name)}"
+    return f'chosen=lambda index, group: str(group.get("name", "")){named}'
 
 
 def _writer(
@@ -179,7 +179,7 @@ def _originals_lines(relative: list[str]) -> list[str]:
     names = "".join(f"            {quoted(target)},\n" for target in relative)
     return [
         "        # These values are factors on what is there now; a setter gets the factor.",
-        f"        relative = (\n{names}        )",
+        f"        relative = [\n{names}        ]",
         "        self.originals = {",
         "            target: [place.read() for place in self.places[target]]",
         "            for target in relative",

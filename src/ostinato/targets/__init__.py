@@ -1,7 +1,7 @@
 """Targets: where a number lands. An address and the objects given to `bind` become slots."""
 
 from ostinato.targets.find import find, roots_of
-from ostinato.targets.optimizers import UnselectedError, as_optimizer
+from ostinato.targets.optimizers import UnselectedError, as_optimizer, may_be_scheduled
 from ostinato.targets.slots import Accessor, AttributeSlot, GroupSlot, ItemSlot, Slot
 from ostinato.targets.watch import GroupWatch
 
@@ -15,5 +15,6 @@ __all__ = [
     "UnselectedError",
     "as_optimizer",
     "find",
+    "may_be_scheduled",
     "roots_of",
 ]

@@ -14,7 +14,7 @@ from ostinato.core.address import Address
 from ostinato.errors import TargetError
 from ostinato.targets.slots import GroupSlot, is_number
 
-__all__ = ["UnselectedError", "as_optimizer", "find_groups", "hidden_zero_decay"]
+__all__ = ["UnselectedError", "as_optimizer", "find_groups", "hidden_zero_decay", "may_be_scheduled"]
 
 Originals = Mapping[str, float]
 
@@ -41,6 +41,12 @@ def as_optimizer(value: object) -> torch.optim.Optimizer | None:
     return value if isinstance(value, torch.optim.Optimizer) else None
 
 
+def may_be_scheduled(optimizer: torch.optim.Optimizer, key: str) -> bool:
+    """Return whether the groups' values may come from a loaded state: the optimizer was used, or they are not its defaults."""
+    present = [group.get(key) for group in optimizer.param_groups]
+    return bool(optimizer.state) or any(value != optimizer.defaults.get(key) for value in present)
+
+
 def find_groups(address: Address, optimizer: torch.optim.Optimizer, originals: Originals) -> list[GroupSlot]:
     """Return the slots of the groups that an address selects and that have its key.
 
@@ -60,8 +66,9 @@ def find_groups(address: Address, optimizer: torch.optim.Optimizer, originals: O
     if not chosen:
         names = [str(group.get("name", index)) for index, group in enumerate(optimizer.param_groups)]
         message = f"{address.text}: no parameter group is {address.group!r}; groups: {', '.join(names)}"
+        comparison = _COMPARISON.fullmatch(address.group or "")
         raise UnselectedError(
-            message, loadable=_COMPARISON.fullmatch(address.group or "") is not None and bool(optimizer.state)
+            message, loadable=comparison is not None and may_be_scheduled(optimizer, comparison["key"])
         )
     slots = [slot for index in chosen if (slot := _slot(address, optimizer, index)) is not None]
     if not slots:
@@ -73,7 +80,7 @@ def find_groups(address: Address, optimizer: torch.optim.Optimizer, originals: O
         if not decaying:
             raise UnselectedError(
                 f"{address.text}: every group's weight_decay is 0; write '{address.root}[*].weight_decay' to drive them all the same",
-                loadable=bool(optimizer.state) or float(optimizer.defaults.get("weight_decay", 0)) != 0,
+                loadable=may_be_scheduled(optimizer, "weight_decay"),
             )
         return decaying
     return slots

@@ -15,6 +15,8 @@ from ostinato.errors import TargetError
 
 __all__ = ["Accessor", "AttributeSlot", "Cell", "GroupSlot", "ItemSlot", "Slot", "is_number"]
 
+_CASTS = (torch.float32, torch.float16, torch.bfloat16)
+
 Cell = tuple[dict[Any, Any], Any]
 
 
@@ -66,6 +68,11 @@ class Slot(ABC):
             raise TargetError(f"{self.label}: holds {_described(value)}, expected a number")
         return float(value)
 
+    def shown(self) -> str:
+        """Return what is there now, in words."""
+        value = self.raw()
+        return repr(float(value)) if is_number(value) else _described(value)
+
     def write(self, value: float) -> None:
         """Set the number; a tensor is filled in place and keeps its identity."""
         current = self.raw()
@@ -84,11 +91,13 @@ class Slot(ABC):
 
 
 def _nearly(found: float, written: float, dtype: torch.dtype) -> bool:
-    """Return whether a tensor of `dtype` that was given `written` may hold `found`; a cast by way of a narrower type may round twice."""
+    """Return whether a tensor of `dtype` that was given `written` may hold `found`, as it is or after casts by way of other types."""
     if not dtype.is_floating_point:
         return False
-    cast = torch.tensor(written, dtype=dtype).item()
-    return found == cast or abs(found - cast) <= torch.finfo(dtype).eps * abs(cast)
+    if found == torch.tensor(written, dtype=dtype).item():
+        return True
+    ways = [(first, then) for then in (dtype, *_CASTS) for first in (then, torch.float32)]
+    return any(found == torch.tensor(written, dtype=first).to(then).to(dtype).item() for first, then in ways)
 
 
 def _described(value: object) -> str:

@@ -62,7 +62,9 @@ class CheckpointStore:
         """
         final = self.folder / f"{_PREFIX}{checkpoint.count:012d}"
         if final.exists():
-            return final
+            if _intact(final):
+                return final
+            shutil.rmtree(final, ignore_errors=True)  # a damaged one, passed over when the run was resumed
         document, tensors = pack(dict(checkpoint.state))
         temporary = temporary_path(final)
         try:
@@ -107,6 +109,14 @@ class CheckpointStore:
 
 def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(body)).hexdigest()
+
+
+def _intact(place: Path) -> bool:
+    try:
+        _load(place)
+    except StorageError:
+        return False
+    return True
 
 
 def _load(place: Path) -> Checkpoint:

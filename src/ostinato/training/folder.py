@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,24 +67,36 @@ class RunFolder:
             StorageError: It cannot be written.
         """
         folder = cls(Path(path))
-        if folder.config.exists():
-            raise ConfigError(
-                f"{folder.path}: holds a run already; go on with it by --resume {folder.path}, or choose another --out"
-            )
-        if folder.path.exists() and not folder.path.is_dir():
-            raise ConfigError(f"{folder.path}: is a file; choose another --out")
+        folder.demand_free()
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
                 f"{folder.path}: cannot be made ({error.strerror or error}); choose another --out"
             ) from None
+        clean_temporaries(folder.path)
         write_bytes(folder.config, tomli_w.dumps(config.to_document()).encode())
         return folder
 
+    def demand_free(self) -> None:
+        """Check that a new run may begin here; a folder may be there, but nothing that a run would write over.
+
+        Raises:
+            ConfigError: It holds a run already, or files named like a run's, or is no folder.
+        """
+        if self.config.exists():
+            raise ConfigError(
+                f"{self.path}: holds a run already; go on with it by --resume {shlex.quote(str(self.path))}, or choose another --out"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path}: is a file; choose another --out")
+        for place in (self.metrics, self.snapshots, self.checkpoints, self.result, self.report):
+            if place.exists():
+                raise ConfigError(f"{place}: is there already and would be written over; choose another --out")
+
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
-        """Open the folder of a run that was begun, clearing what a killed writer left half-written.
+        """Open the folder of a run that was begun.
 
         Raises:
             ConfigError: There is no run.
@@ -88,12 +104,30 @@ class RunFolder:
         folder = cls(Path(path))
         if not folder.config.is_file():
             raise ConfigError(
-                f"{folder.path}: holds no run (no config.toml); give the folder of a run, or start one with --out {folder.path}"
+                f"{folder.path}: holds no run (no config.toml); give the folder of a run, or start one with --out {shlex.quote(str(folder.path))}"
             )
-        for place in (folder.path, folder.checkpoints, folder.snapshots):
-            if place.is_dir():
-                clean_temporaries(place)
         return folder
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder against other writers, and clear what a killed one left half-written.
+
+        The claim ends with the process, whatever ends it. File systems without locks are written without one.
+
+        Raises:
+            ConfigError: Another process holds it.
+            StorageError: The folder cannot be read or cleared.
+        """
+        with self.config.open("rb+") as file:
+            try:
+                _lock(file.fileno())
+            except BlockingIOError:
+                raise ConfigError(
+                    f"{self.path}: another process is training here; wait until it has ended, or choose another --out"
+                ) from None
+            for place in (self.path, self.checkpoints, self.snapshots):
+                clean_temporaries(place)
+            yield
 
     @classmethod
     def unused(cls, parent: str | Path, stem: str) -> Path:
@@ -106,3 +140,16 @@ class RunFolder:
     def load_config(self) -> RunConfig:
         """Read the resolved configuration."""
         return load_config(self.config)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file for this process; its children do not inherit the lock."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has none
+        return
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise BlockingIOError from error

@@ -56,8 +56,15 @@ class MetricsLog:
         )
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append a record."""
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        """Append a record.
+
+        Raises:
+            StorageError: It holds a number that JSON does not have, or the disk refuses.
+        """
+        try:
+            line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        except ValueError:
+            raise StorageError(f"{self._path}: a value is not a finite number: {record!r}") from None
         try:
             self._file.write(line)
         except OSError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from ostinato.ensembles import Member, SnapshotEnsemble
 from ostinato.errors import NonFiniteError, RunInterruptedError, StateError
 from ostinato.evaluation import error as error_rate
 from ostinato.evaluation import nll
+from ostinato.training.changes import plan_difference, table_difference, tables
 from ostinato.training.checkpoint import Checkpoint, CheckpointStore
 from ostinato.training.folder import RunFolder
 from ostinato.training.log import MetricsLog
@@ -27,6 +30,7 @@ from ostinato.training.signals import StopRequest
 __all__ = ["Observer", "TrainingLoop"]
 
 _EVALUATIONS = 50
+_SMALLEST_SCALE = 2.0**-10
 
 
 class Observer:
@@ -65,13 +69,13 @@ class TrainingLoop:
         self.snapshots = SnapshotEnsemble(session.model, self.folder.snapshots, keep=session.config.train.keep)
         self.checkpoints = CheckpointStore(self.folder.checkpoints)
         self.elapsed_before = 0.0
-        self._started = time.monotonic()
+        self._started: float | None = None
         self._mark: dict[str, Any] | None = None
 
     @property
     def elapsed_s(self) -> float:
         """Seconds of training, earlier sittings included."""
-        return self.elapsed_before + time.monotonic() - self._started
+        return self.elapsed_before + (0.0 if self._started is None else time.monotonic() - self._started)
 
     # -- from and to checkpoints -------------------------------------------------------------------------------
 
@@ -93,6 +97,7 @@ class TrainingLoop:
 
     def _restore(self, state: dict[str, Any]) -> None:
         session = self.session
+        _demand_unchanged(state, session, self.folder.config)
         if state["data"] != session.data.digest:
             raise StateError(
                 f"the data set {session.data.name!r} is not the one that the run began with (its SHA-256 differs); restore it, or start again with another --out"
@@ -125,8 +130,11 @@ class TrainingLoop:
             "random": ranks,
             "log": log.sync(),
             "data": session.data.digest,
+            "config": tables(session.config),
         }
         count = session.scheduler.count
+        if count >= self.total:
+            self.elapsed_before, self._started = self.elapsed_s, None
         self.checkpoints.save(Checkpoint(count, state, self.elapsed_s))
         self.observer.saved(count)
 
@@ -141,40 +149,36 @@ class TrainingLoop:
             StorageError: The disk refused; the last checkpoint stands.
         """
         session = self.session
-        count = self.resume()
-        self.observer.begun(session, count)
-        self._started = time.monotonic()
-        if not session.leads:
-            self._updates(count, None)
-            return
-        with MetricsLog(self.folder.metrics, self._mark) as log:
-            self._updates(count, log)
-
-    def _updates(self, count: int, log: MetricsLog | None) -> None:
-        every = self.session.config.train.checkpoint_every
         with StopRequest() as stop:
-            for micro_batches in self._micro_batches(count):
-                loss, stopping = self._gradients(micro_batches, stop)
-                tick = self._update(loss)
-                if tick.advanced:
-                    self._record(tick, loss, log)
-                count = self.session.scheduler.count
-                if stopping or (tick.advanced and (count % every == 0 or count == self.total)):
-                    self.save(log)
-                if stopping and count < self.total:
-                    raise RunInterruptedError(
-                        f"{stop.name or 'stopped'} after step {count} of {self.total}; resume with: ostinato train --resume {self.folder.path}"
-                    )
-                if count >= self.total:
-                    return
+            count = self.resume()
+            self.observer.begun(session, count)
+            self._started = time.monotonic() if count < self.total else None
+            if not session.leads:
+                self._updates(count, None, stop)
+                return
+            with MetricsLog(self.folder.metrics, self._mark) as log:
+                self._updates(count, log, stop)
 
-    def _micro_batches(self, count: int) -> Iterator[list[tuple[Any, Tensor]]]:
-        """Yield the batches of one update after another, without end; where they begin follows from the count."""
+    def _updates(self, count: int, log: MetricsLog | None, stop: StopRequest) -> None:
+        every = self.session.config.train.checkpoint_every
+        for group in self._groups(count):
+            tick, loss, stopping = self._update(group, stop)
+            self._record(tick, loss, log)
+            count = self.session.scheduler.count
+            if stopping or count % every == 0 or count == self.total:
+                self.save(log)
+            if stopping and count < self.total:
+                raise RunInterruptedError(
+                    f"{stop.name or 'stopped'} after step {count} of {self.total}; resume with: ostinato train --resume {shlex.quote(str(self.folder.path))}"
+                )
+
+    def _groups(self, count: int) -> Iterator[list[tuple[Any, Tensor]]]:
+        """Yield the batches of one update after another, up to the total; where they begin follows from the count."""
         accumulate, per_epoch = self.session.config.train.accumulate, self.session.steps_per_epoch
         while count < self.total:
             epoch, update = divmod(count, per_epoch)
             batches = self.session.batches.epoch(epoch, start=update * accumulate)
-            while group := list(islice(batches, accumulate)):
+            while count < self.total and (group := list(islice(batches, accumulate))):
                 yield group
                 count += 1
 
@@ -197,23 +201,29 @@ class TrainingLoop:
         finite = bool(torch.isfinite(total)) and (_scales(session) or _finite_gradients(session))
         loss_value, bad, stopping = _agreed(session, float(total), not finite, stop.name is not None)
         if bad:
-            step = session.scheduler.count
-            what = f"the loss is {loss_value}" if not math.isfinite(loss_value) else "a gradient is not finite"
-            values = ", ".join(f"{target} = {value:g}" for target, value in session.scheduler.values.items())
-            raise NonFiniteError(
-                f"step {step}: {what}, with {values}; the update was not made and the last checkpoint stands."
-                f" Lower the highest rate, or clip gradients ([train] clip_norm), and start again"
-            )
+            finite_loss = math.isfinite(loss_value)
+            raise _not_finite(session, "a gradient is not finite" if finite_loss else f"the loss is {loss_value}")
         return loss_value, stopping
 
-    def _update(self, loss: float) -> Tick:
-        session = self.session
-        clip = session.config.train.clip_norm
-        if clip is not None:
-            session.fabric.clip_gradients(session.module, session.stepper, max_norm=clip, error_if_nonfinite=False)
-        before = _scale(session)
-        session.stepper.step()
-        return session.scheduler.step(stepped=_scale(session) >= before)
+    def _update(self, group: list[tuple[Any, Tensor]], stop: StopRequest) -> tuple[Tick, float, bool]:
+        """Make an update; return its tick, its loss and whether to stop after it.
+
+        One that mixed precision skips is made again from the same batches at the lower scale, so that the order of the data stays a pure
+        function of the count.
+        """
+        session, clip = self.session, self.session.config.train.clip_norm
+        while True:
+            loss, stopping = self._gradients(group, stop)
+            if clip is not None:
+                session.fabric.clip_gradients(session.module, session.stepper, max_norm=clip, error_if_nonfinite=False)
+            before = _scale(session)
+            session.stepper.step()
+            after = _scale(session)
+            tick = session.scheduler.step(stepped=after >= before)
+            if tick.advanced:
+                return tick, loss, stopping
+            if after < _SMALLEST_SCALE:
+                raise _not_finite(session, f"a gradient is not finite at any loss scale down to {after:g}")
 
     def _record(self, tick: Tick, loss: float, log: MetricsLog | None) -> None:
         """Write what an update was, take the snapshot of a cycle's end, score the model where it is due."""
@@ -269,7 +279,27 @@ def _scales(session: Session) -> bool:
 
 def _finite_gradients(session: Session) -> bool:
     gradients = [parameter.grad for parameter in session.model.parameters() if parameter.grad is not None]
-    return bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
+    if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+        return True
+    return all(bool(torch.isfinite(gradient).all()) for gradient in gradients)  # the norm alone may overflow
+
+
+def _not_finite(session: Session, what: str) -> NonFiniteError:
+    values = ", ".join(f"{target} = {value:g}" for target, value in session.scheduler.values.items())
+    return NonFiniteError(
+        f"step {session.scheduler.count}: {what}, with {values}; the update was not made and the last checkpoint stands."
+        " Look for values in the data that are not finite, lower the highest rate, or clip gradients ([train] clip_norm), and start again"
+    )
+
+
+def _demand_unchanged(state: Mapping[str, Any], session: Session, file: Path) -> None:
+    """Refuse to go on under a configuration that was edited since the checkpoint."""
+    changed = plan_difference(state["scheduler"]["plan"], session.config.plan or {})
+    changed = changed or table_difference(state["config"], tables(session.config))
+    if changed:
+        raise StateError(
+            f"{file}: was changed since the checkpoint: {changed}; change it back, or start another run with --out"
+        )
 
 
 def _agreed(session: Session, loss: float, bad: bool, stopping: bool) -> tuple[float, bool, bool]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
+import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ostinato.core.plan import Plan
 from ostinato.ensembles import SnapshotEnsemble
-from ostinato.errors import ConfigError, NonFiniteError, RunInterruptedError, StateError
-from ostinato.state import document_difference
+from ostinato.errors import (
+    ConfigError,
+    FollowedError,
+    NonFiniteError,
+    OstinatoError,
+    OstinatoWarning,
+    RunInterruptedError,
+    StateError,
+)
+from ostinato.training.changes import plan_difference, table_difference, tables
 from ostinato.training.config import RunConfig
 from ostinato.training.folder import RunFolder
 from ostinato.training.loop import Observer, TrainingLoop
 from ostinato.training.outcome import Average, evaluate, result_document, write_outcome
-from ostinato.training.session import Session, in_order, resolve_config
+from ostinato.training.session import Session, in_order, is_first_process, resolve_config
 
 __all__ = ["evaluate_run", "resume", "train"]
 
@@ -32,15 +42,17 @@ def train(
         OstinatoError: The configuration cannot be; nothing was written then. Or training had to stop, see `TrainingLoop.run`.
     """
     config = resolve_config(config)
+    if out is not None and is_first_process():
+        RunFolder(Path(out)).demand_free()
     session = Session.build(config)
-    if out is not None:
-        place = Path(out)
-    else:
-        stem = Path(session.data.name).stem.replace(":", "-") or "run"
-        place = Path(session.fabric.broadcast(str(RunFolder.unused("runs", stem))))
-    folder = RunFolder.create(place, config) if session.leads else RunFolder(place)
-    session.fabric.barrier()
+    place = str(out) if out is not None else session.fabric.broadcast(str(_unused_folder(session)))
+    folder = RunFolder(Path(place))
+    session.lead(lambda: RunFolder.create(folder.path, config))
     return folder, _finish(session, folder, observer)
+
+
+def _unused_folder(session: Session) -> Path:
+    return RunFolder.unused("runs", Path(session.data.name).stem.replace(":", "-") or "run")
 
 
 def resume(
@@ -65,37 +77,51 @@ def resume(
 
 
 def _demand_same(own: RunConfig, given: RunConfig, folder: RunFolder) -> None:
-    plans = (Plan.from_document(own.plan or {}), Plan.from_document(given.plan or {}))
     hint = f"leave it out to go on with {folder.path}, or start another run with --out"
-    if plans[0].digest != plans[1].digest:
-        raise StateError(
-            f"{folder.path}: was begun under another plan: {document_difference(plans[0].to_document(), plans[1].to_document())}; {hint}"
-        )
-    before, after = own.to_document(), given.to_document()
-    for table in ("data", "model", "optimizer", "train"):
-        if before[table] != after[table]:
-            key = next(
-                key for key in {**before[table], **after[table]} if before[table].get(key) != after[table].get(key)
-            )
-            raise StateError(
-                f"{folder.path}: [{table}] {key} was {before[table].get(key)!r}, is {after[table].get(key)!r}; {hint}"
-            )
+    changed = plan_difference(own.plan or {}, given.plan or {})
+    if changed:
+        raise StateError(f"{folder.path}: was begun under another plan: {changed}; {hint}")
+    changed = table_difference(tables(own, free=True), tables(given, free=True))
+    if changed:
+        raise StateError(f"{folder.path}: {changed}; {hint}")
 
 
 def _finish(session: Session, folder: RunFolder, observer: Observer | None) -> dict[str, Any]:
     """Make the remaining updates and write what came out."""
-    loop = TrainingLoop(session, folder, observer or Observer())
-    try:
-        loop.run()
-    except (RunInterruptedError, NonFiniteError) as error:
-        if session.leads:
-            write_outcome(
-                loop, status="interrupted" if isinstance(error, RunInterruptedError) else "stopped", message=str(error)
-            )
-        raise
-    document = write_outcome(loop) if session.leads else {}
+    with ExitStack() as stack:
+        session.lead(lambda: stack.enter_context(folder.claimed()))
+        loop = TrainingLoop(session, folder, observer or Observer())
+        try:
+            _run(loop)
+        except (RunInterruptedError, NonFiniteError) as error:
+            if not session.leads:  # all processes agree on these
+                raise FollowedError(str(error)) from error
+            _write_partial_outcome(loop, error)
+            raise
+        document = write_outcome(loop) if session.leads else {}
     session.fabric.barrier()
     return document
+
+
+def _run(loop: TrainingLoop) -> None:
+    """Make the remaining updates; the end of another process of the run ends this one too."""
+    try:
+        loop.run()
+    except RuntimeError as error:
+        if loop.session.fabric.world_size == 1 or "onnection" not in str(error):
+            raise
+        raise RunInterruptedError(
+            f"another process of the run has ended; resume with: ostinato train --resume {shlex.quote(str(loop.folder.path))}"
+        ) from error
+
+
+def _write_partial_outcome(loop: TrainingLoop, cause: OstinatoError) -> None:
+    """Write the report of a run that stopped; the cause is what matters, so that a failure here is only a warning."""
+    status = "interrupted" if isinstance(cause, RunInterruptedError) else "stopped"
+    try:
+        write_outcome(loop, status=status, message=str(cause))
+    except OstinatoError as error:
+        warnings.warn(f"no report of the stopped run: {error}", OstinatoWarning, stacklevel=2)
 
 
 def evaluate_run(
@@ -114,15 +140,17 @@ def evaluate_run(
         StorageError: No snapshot can be trusted.
     """
     folder = RunFolder.open(path)
-    session = Session.build(folder.load_config())
+    alone = {"train.devices": 1, "train.strategy": "auto"}  # scoring needs one process, and must not write twice
+    session = Session.build(folder.load_config().replace(alone, source=str(folder.config)))
     loop = TrainingLoop(session, folder)
     if not len(loop.snapshots):
         raise ConfigError(f"{folder.path}: holds no snapshot yet; the first is taken at the end of the first cycle")
     if recalibrate:
         _recalibrate(loop.snapshots, session)
     checkpoint = loop.checkpoints.latest()
-    session.scheduler.load_state_dict(checkpoint.state["scheduler"]) if checkpoint else None
-    loop.elapsed_before = 0.0 if checkpoint is None else checkpoint.elapsed_s
+    if checkpoint is not None:
+        session.scheduler.load_state_dict(checkpoint.state["scheduler"])
+        loop.elapsed_before = checkpoint.elapsed_s
     return result_document(loop, evaluate(loop, last=last, average=average), None)
 
 

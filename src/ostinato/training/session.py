@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +14,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ostinato.core.plan import Plan
-from ostinato.errors import ConfigError, StateError
+from ostinato.errors import ConfigError, FollowedError, OstinatoError, StateError
 from ostinato.scheduler import Scheduler
 from ostinato.training import datasets, models, optimizers
-from ostinato.training.batches import Batches, EpochOrder
+from ostinato.training.batches import Batches, EpochOrder, seeded
 from ostinato.training.config import RunConfig
 from ostinato.training.datasets import Data, Split
 from ostinato.training.defaults import DEFAULT_TOTAL, default_plan
 from ostinato.training.randomness import seed_everything
 
-__all__ = ["Session", "resolve_config"]
+__all__ = ["Session", "in_order", "is_first_process", "launched", "resolve_config"]
 
 _TEST_BATCH = 512
 
@@ -105,6 +107,7 @@ class Session:
         )
         session = cls(config, data, fabric, model, module, optimizer, stepper, criterion, batches, scheduler)
         session._demand_one_digest()
+        session._demand_fitting_model()
         seed_everything(train.seed, 1, fabric.global_rank)
         return session
 
@@ -114,6 +117,51 @@ class Session:
             raise StateError(
                 f"process {self.fabric.global_rank} resolved another plan than process 0; give all processes the same data and configuration"
             )
+
+    def _demand_fitting_model(self) -> None:
+        """Check with two examples that the model takes the data's inputs and returns a logit for each class."""
+        modes = {module: module.training for module in self.model.modules()}
+        name = self.config.model.factory or self.config.model.name or "the model"
+        self.model.eval()
+        try:
+            with seeded(self.config.train.seed), torch.no_grad(), self.evaluating():
+                inputs, targets = next(iter(in_order(self.data.train, 2)))
+                prepared, _ = _prepared(self, inputs, targets)
+                logits = self.model(prepared)
+        except OstinatoError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ConfigError(
+                f"model: {name} cannot take inputs of shape {self.data.shape} of {self.data.name}: {reason}"
+            ) from error
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        wanted, shape = (len(targets), self.data.classes), tuple(getattr(logits, "shape", ()))
+        if shape != wanted:
+            got = f"a result of shape {shape}" if shape else f"a {type(logits).__name__}"
+            raise ConfigError(
+                f"model: {name} returns {got} for a batch of {wanted[0]}, expected logits of shape {wanted}, one for each class of {self.data.name}"
+            )
+
+    def lead(self, action: Callable[[], object]) -> None:
+        """Let the process that writes do something; if it cannot, every process stops.
+
+        Raises:
+            OstinatoError: What the action raised, in every process.
+        """
+        error: OstinatoError | None = None
+        if self.leads:
+            try:
+                action()
+            except OstinatoError as raised:
+                error = raised
+        message = self.fabric.broadcast("" if error is None else str(error))
+        if error is not None:
+            raise error
+        if message:
+            raise FollowedError(message)
 
     @property
     def leads(self) -> bool:
@@ -181,3 +229,8 @@ def launched(config: RunConfig) -> Fabric:
         ) from error
     fabric.launch()
     return fabric
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the first one of its run, as far as a launcher has said so."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

@@ -1,0 +1,1 @@
+"""What `ostinato.data` is made of."""

@@ -1,0 +1,55 @@
+"""The benchmarks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+
+from ostinato.bench.harness import Row
+from ostinato.errors import ConfigError, suggest
+
+__all__ = ["BENCHMARKS", "names_of", "run"]
+
+BENCHMARKS: Mapping[str, tuple[str, str, str]] = {
+    "overhead": (
+        "overhead",
+        "measure_overhead",
+        "Scheduler.step() with 8 bindings, against one CosineAnnealingWarmRestarts",
+    ),
+    "overhead-tensor": ("overhead", "measure_overhead_tensor", "the same with 8 tensors filled in place"),
+    "overhead-100": (
+        "overhead",
+        "measure_overhead_100",
+        "one rate over 100 groups, against torch's fastest scheduler there",
+    ),
+}
+"""Name to (module in this package, function that returns a row or several, what it measures)."""
+
+
+def names_of(wanted: str) -> list[str]:
+    """Return the benchmarks that a name means; ``all`` means every one.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if wanted == "all":
+        return list(BENCHMARKS)
+    if wanted not in BENCHMARKS:
+        raise ConfigError(f"bench: got {wanted!r}{suggest(wanted, [*BENCHMARKS, 'all'])}")
+    return [wanted]
+
+
+def run(names: Iterable[str], *, told: Callable[[str], None] = lambda name: None) -> list[Row]:
+    """Run benchmarks one after another and return their rows.
+
+    Args:
+        names: Which.
+        told: Is called with each name before it runs.
+    """
+    rows: list[Row] = []
+    for name in names:
+        told(name)
+        module, function, _ = BENCHMARKS[name]
+        measured = getattr(import_module(f"ostinato.bench.{module}"), function)()
+        rows.extend([measured] if isinstance(measured, Row) else measured)
+    return rows

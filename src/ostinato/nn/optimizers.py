@@ -1,0 +1,60 @@
+"""The form in which a compiled optimizer step takes a hyperparameter that changes, measured by `ostinato.bench.optimizer_forms`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+__all__ = ["FORMS", "Form", "form_of", "give_form"]
+
+Form = Literal["number", "tensor", "tensor, capturable"]
+"""A plain number; a 0-dim tensor; a 0-dim tensor in an optimizer whose ``capturable`` is set."""
+
+FORMS: Mapping[str, Mapping[str, Form | None]] = {
+    "SGD": {"lr": "tensor", "momentum": "number", "dampening": "tensor", "weight_decay": "number"},
+    "Adam": {"lr": "number", "betas": "tensor, capturable", "eps": "number", "weight_decay": "number"},
+    "AdamW": {"lr": "number", "betas": "tensor, capturable", "eps": "number", "weight_decay": "number"},
+}
+"""For each optimizer of torch and each hyperparameter the first form that needs no compilation after the second step; None where none does."""
+
+
+def form_of(optimizer: Optimizer, key: str) -> tuple[Form | None, str]:
+    """Return the form that a hyperparameter needs, or None, and why in that case.
+
+    >>> form_of(torch.optim.SGD([torch.zeros(1, requires_grad=True)]), "lr")
+    ('tensor', '')
+    """
+    name = type(optimizer).__name__
+    if type(optimizer) is not getattr(torch.optim, name, None) or name not in FORMS:
+        return (
+            None,
+            f"{name} has not been measured; hold {key} in a 0-dim tensor and see whether its step is compiled again",
+        )
+    if key not in FORMS[name]:
+        return None, f"{key} of {name} has not been measured"
+    form = FORMS[name][key]
+    return form, "" if form else f"torch compiles {name}'s step again whenever {key} changes, in every form"
+
+
+def give_form(group: dict[str, Any], key: str, form: Form) -> bool:
+    """Give a hyperparameter of a group the form; return whether it had another. Numbers stay numbers where a tensor is there already."""
+    if form == "number":
+        return False
+    device = group["params"][0].device if group["params"] else None
+    wanted = {"capturable": True} if form == "tensor, capturable" else {}
+    values = group[key] if isinstance(group[key], tuple | list) else (group[key],)
+    if all(isinstance(value, Tensor) for value in values) and all(
+        group.get(name) == value for name, value in wanted.items()
+    ):
+        return False
+    tensors = [
+        value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float32, device=device)
+        for value in values
+    ]
+    group[key] = tuple(tensors) if isinstance(group[key], tuple | list) else tensors[0]
+    group.update(wanted)
+    return True

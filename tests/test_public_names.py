@@ -1,0 +1,132 @@
+"""The exact public surface: a name that comes or goes must be meant."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import pytest
+
+import ostinato
+
+PUBLIC: dict[str, set[str]] = {
+    "ostinato": {
+        "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "data", "errors",
+        "mirror", "one_cycle", "schedule", "schedules", "was_stepped", "wave",
+    },
+    "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
+    "ostinato.cli": {"main"},
+    "ostinato.data": {"Batch", "Collate", "CountedSampler", "Indices", "Place", "ScheduledDataset", "ScheduledLoader", "counted"},
+    "ostinato.ensembles": {"Evaluation", "Member", "SnapshotEnsemble"},
+    "ostinato.errors": {
+        "ConfigError", "DamagedSnapshotWarning", "DataError", "DomainError", "FollowedError", "ForeignWriteWarning", "NonFiniteError", "OstinatoError",
+        "OstinatoWarning", "PastTotalWarning", "PlanError", "RunInterruptedError", "StateError", "StorageError", "TargetError",
+        "TruncatedCycleWarning", "suggest",
+    },
+    "ostinato.evaluation": {"CalibrationCurve", "brier", "calibration_curve", "disagreement", "ece", "error", "nll", "summarise"},
+    "ostinato.export": {"export", "frameworks", "to_torch"},
+    "ostinato.nn": {
+        "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FocalLoss",
+        "LabelSmoothingCrossEntropy", "ScheduledModule", "StochasticDepth", "Swapped", "Temperature", "compile_safe", "functional",
+    },
+    "ostinato.schedules": {"Schedule", "clip", "hold", "join", "linear", "one_cycle", "product", "sum", "warmup"},
+    "ostinato.storage": {
+        "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",
+        "save_tensors", "sha256_file", "temporary_path", "unpack", "write_bytes", "write_json",
+    },
+    "ostinato.targets": {
+        "Accessor", "AttributeSlot", "GroupSlot", "GroupWatch", "ItemSlot", "Slot", "UnselectedError", "as_optimizer", "find",
+        "may_be_scheduled", "roots_of",
+    },
+    "ostinato.testing": {"TargetTestCase"},
+    "ostinato.training": {"Observer", "RunConfig", "RunFolder", "evaluate_run", "load_config", "parse_config", "resume", "train"},
+    "ostinato.training.report": {"RunReport", "Series", "render"},
+}  # fmt: skip
+
+
+def packages() -> set[str]:
+    """Every package below ostinato that announces names."""
+    found = {"ostinato"}
+    for info in pkgutil.walk_packages(ostinato.__path__, "ostinato."):
+        if info.ispkg and getattr(importlib.import_module(info.name), "__all__", None):
+            found.add(info.name)
+    return found
+
+
+def listed(module: str) -> list[str]:
+    names: list[str] = importlib.import_module(module).__all__
+    return names
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_the_public_names_are_exactly_these(module: str) -> None:
+    names = listed(module)
+    assert set(names) == PUBLIC[module]
+    assert len(names) == len(set(names))
+    assert names == sorted(names)
+
+
+def test_no_package_has_public_names_that_are_not_pinned_here() -> None:
+    assert packages() <= PUBLIC.keys()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module in sorted(PUBLIC) for name in sorted(PUBLIC[module])]
+)
+def test_every_public_name_exists_and_says_what_it_is(module: str, name: str) -> None:
+    found = getattr(importlib.import_module(module), name)
+    if name == "__version__":
+        assert found.count(".") >= 2
+        return
+    documented = inspect.getdoc(found)
+    assert documented, f"{module}.{name} has no docstring"
+    assert own_text(found), f"{module}.{name} inherits its docstring"
+
+
+def own_text(found: Any) -> bool:
+    """Whether the docstring is its own, and more than the signature that a dataclass writes by itself."""
+    text = found.__doc__ or ""
+    return bool(text.strip()) and not text.startswith(f"{getattr(found, '__name__', '?')}(")
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_every_public_method_and_property_of_a_public_class_says_what_it_does(module: str) -> None:
+    silent = []
+    for name in PUBLIC[module]:
+        found = getattr(importlib.import_module(module), name)
+        if not inspect.isclass(found):
+            continue
+        for attribute, value in vars(found).items():
+            method = inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod)
+            if method and not attribute.startswith(("_", "test_")) and not inspect.getdoc(getattr(found, attribute)):
+                silent.append(f"{module}.{name}.{attribute}")
+    assert silent == []
+
+
+def test_the_lazy_names_are_the_things_themselves_and_an_unknown_one_is_an_error() -> None:
+    from ostinato.ensembles import SnapshotEnsemble
+    from ostinato.scheduler import Scheduler
+
+    assert ostinato.Scheduler is Scheduler
+    assert ostinato.SnapshotEnsemble is SnapshotEnsemble
+    assert dir(ostinato) == sorted(ostinato.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Schedular'"):
+        ostinato.Schedular  # noqa: B018
+
+
+def test_the_names_of_the_designs_first_example_are_public() -> None:
+    for path in [
+        "Plan.load",
+        "Plan.save",
+        "Plan.replace",
+        "Plan.shifted",
+        "Plan.resolve",
+        "Plan.bind",
+        "Plan.plot",
+        "Plan.table",
+        "ResolvedPlan.table",
+    ]:
+        owner, _, method = path.partition(".")
+        assert callable(getattr(getattr(ostinato, owner), method))
