@@ -122,6 +122,15 @@ def test_the_seed_matters(reference: list[Batch]) -> None:
     assert not any(torch.equal(one.data, two.data) for one, two in zip(other, reference, strict=True))
 
 
+def test_without_reseeding_what_draws_nothing_is_the_same(reference: list[Batch]) -> None:
+    state = torch.get_rng_state()
+    plain = _run(_loader(transform=None, batch_transform=None, reseed=False))
+    assert not torch.equal(state, torch.get_rng_state())
+    for batch, seeded in zip(plain, reference, strict=True):
+        assert (batch.place, batch.values) == (seeded.place, seeded.values)
+        assert batch.data[:, 0].tolist() == ORDER.batch(batch.epoch, batch.index).tolist()
+
+
 def test_without_a_transform_it_is_batches() -> None:
     class Pairs(Numbers):
         def __getitem__(self, index: int) -> Any:
@@ -158,7 +167,7 @@ def test_another_class_of_loader_is_duck_typed(reference: list[Batch]) -> None:
 
     class Reversed(Plain):
         def __iter__(self) -> Iterator[Any]:
-            return reversed(list(super().__iter__()))
+            yield from reversed(list(super().__iter__()))
 
     assert _equal(_run(_loader(loader=Plain)), reference)
     with pytest.raises(DataError, match=r"got the batch of update 3 \(epoch 0, batch 6\), expected update 0 \(epoch 0"):
@@ -546,7 +555,7 @@ def test_wrong_arguments() -> None:
         ),
     ):
         with pytest.raises((ConfigError, PlanError), match=message):
-            _loader(**options)  # type: ignore[arg-type]
+            _loader(**options)
     with pytest.raises(DataError, match="1 examples for 2 processes"):
         _run(_loader(world_size=2))
     with pytest.raises(DataError, match="the indices carry no count"):

@@ -277,11 +277,11 @@ def test_tensors_raise_no_false_alarm_and_are_looked_at_when_a_cycle_ends(dtype:
 def test_a_cast_of_a_driven_buffer_is_no_foreign_write() -> None:
     model = nn.Module()
     model.register_buffer("gamma", torch.tensor(1.0), persistent=False)
-    wanted = ost.Plan(total=4000, cycle=ost.Cycle("sine", count=2000), bindings={"model.gamma": ost.wave(0.1, 0.7)})
+    wanted = ost.Plan(total=800, cycle=ost.Cycle("sine", count=400), bindings={"model.gamma": ost.wave(0.1, 0.7)})
     scheduler = wanted.bind(model=model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(2000):
+        for _ in range(400):
             model.half()
             scheduler.step()
             model.float()
@@ -480,6 +480,18 @@ def test_what_a_plan_does_not_drive_need_not_be_copied() -> None:
     assert (lr(optimizer), lr(optimizer2)) == (0.1, scheduler2.values["optimizer.lr"])
 
 
+def test_what_a_plan_does_not_drive_is_not_even_copied_on_the_way() -> None:
+    class Uncopyable(nn.Module):
+        def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+            raise TypeError("large, and held elsewhere")
+
+    optimizer, extra = sgd(), nn.Dropout(0.5)
+    scheduler = plan().bind(optimizer=optimizer, model=Uncopyable(), extra=extra)
+    extra2, _, scheduler2 = copy.deepcopy((extra, optimizer, scheduler))
+    assert scheduler2._driver.roots["extra"] is extra2
+    assert "model" not in scheduler2._driver.roots
+
+
 def test_a_trainer_that_holds_them_all_is_copied() -> None:
     class Trainer:
         def __init__(self) -> None:
@@ -510,6 +522,16 @@ def test_nobody_keeps_a_dropped_scheduler_alive() -> None:
     assert driver() is None
     optimizer.load_state_dict(sgd(0.4).state_dict())
     assert lr(optimizer) == 0.4
+
+
+def test_loading_often_leaves_no_hooks_behind() -> None:
+    optimizer = sgd()
+    scheduler = plan().bind(optimizer=optimizer)
+    for _ in range(5):
+        scheduler.load_state_dict(scheduler.state_dict())
+    assert len(optimizer._optimizer_load_state_dict_post_hooks) == 1
+    scheduler.restore()
+    assert len(optimizer._optimizer_load_state_dict_post_hooks) == 0
 
 
 def test_get_last_lr_is_what_is_in_force() -> None:

@@ -33,7 +33,7 @@ def bind(wanted: ost.Plan, optimizer: torch.optim.Optimizer, rate: int = 5, **ro
 
 @st.composite
 def plans(draw: Any) -> ost.Plan:
-    total = draw(st.integers(1, 120))
+    total = draw(st.integers(1, 80))
     warmup = draw(st.integers(0, max(total - 6, 0)))
     cycle = ost.Cycle(
         draw(st.sampled_from(WAVEFORMS)),
@@ -71,7 +71,7 @@ def look(objects: dict[str, Any]) -> tuple[Any, ...]:
     return rates, [module.p for module in objects["model"]], objects["noise"]["sigma"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(wanted=plans(), stops=st.lists(st.integers(1, 40), max_size=4))
 def test_resuming_anywhere_equals_never_stopping(wanted: ost.Plan, stops: list[int]) -> None:
     straight = objects()

@@ -18,7 +18,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.schedules import Schedule, one_cycle
 
 if TYPE_CHECKING:
-    from ostinato import data
+    from ostinato import data, population
     from ostinato._data.shared import SharedValue
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
@@ -38,6 +38,7 @@ __all__ = [
     "errors",
     "mirror",
     "one_cycle",
+    "population",
     "schedule",
     "schedules",
     "was_stepped",
@@ -50,7 +51,7 @@ _LAZY = {
     "SnapshotEnsemble": "ostinato.ensembles",
     "was_stepped": "ostinato.mixed_precision",
 }
-_LAZY_MODULES = ("data",)
+_LAZY_MODULES = ("data", "population")
 
 
 def __getattr__(name: str) -> Any:

@@ -67,6 +67,7 @@ class ScheduledLoader:
         accumulate: Batches that make one update.
         start: The update to begin with.
         seed: Of the order and of the random states in which samples are made. The same in all processes.
+        reseed: False leaves the random states of samples alone, as for `ScheduledDataset`.
         rank: This process.
         world_size: Number of processes. It gives each its slice of every batch (map-style), or different random states (iterable).
         drop_last: Leave out what does not fill a batch, for an iterable data set; a batch sampler decides itself.
@@ -99,6 +100,7 @@ class ScheduledLoader:
         accumulate: int = 1,
         start: int | None = None,
         seed: int = 0,
+        reseed: bool = True,
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
@@ -110,7 +112,7 @@ class ScheduledLoader:
                 raise ConfigError(
                     f"{name}: the loader sets it itself; say batches=... for the order and collate=... for joining"
                 )
-        self.dataset = ScheduledDataset(base, plan, transform, seed=seed)
+        self.dataset = ScheduledDataset(base, plan, transform, seed=seed, reseed=reseed)
         self.collate = Collate(collate, batch_transform, seed)
         self.accumulate, self._size, self._drop_last = accumulate, batches, drop_last
         self._make, self._options = loader, {"generator": torch.Generator(), **options}

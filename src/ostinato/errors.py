@@ -16,6 +16,9 @@
     ├── TruncatedCycleWarning the run ends inside a cycle
     ├── PastTotalWarning      more steps than the plan has
     ├── ForeignWriteWarning   somebody else changed a scheduled value
+    ├── PopulationFallbackWarning  members cannot be trained at once and are trained one by one
+    ├── RecompileWarning      a scheduled value makes a compiled function compile again
+    ├── SingleModelWarning    one model made of an ensemble is worse than its last member, or was not measured
     └── DamagedSnapshotWarning  a snapshot was refused, the rest is used
 
 Each message is one line: what arrived, where, and what to type instead.
@@ -38,7 +41,10 @@ __all__ = [
     "OstinatoWarning",
     "PastTotalWarning",
     "PlanError",
+    "PopulationFallbackWarning",
+    "RecompileWarning",
     "RunInterruptedError",
+    "SingleModelWarning",
     "StateError",
     "StorageError",
     "TargetError",
@@ -105,6 +111,18 @@ class PastTotalWarning(OstinatoWarning):
 
 class ForeignWriteWarning(OstinatoWarning):
     """Somebody else changed a value that a plan drives."""
+
+
+class RecompileWarning(OstinatoWarning):
+    """A scheduled value makes a compiled function compile again whenever it changes; the message names the fix."""
+
+
+class SingleModelWarning(OstinatoWarning):
+    """One model made of an ensemble is worse than the ensemble's last member, or was not measured against it."""
+
+
+class PopulationFallbackWarning(OstinatoWarning):
+    """The members of a population cannot be trained at once; they are trained one by one."""
 
 
 class DamagedSnapshotWarning(OstinatoWarning):

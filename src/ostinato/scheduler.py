@@ -259,11 +259,11 @@ class Scheduler:
 
 
 def _end_of_cycle(resolved: ResolvedPlan, count: int) -> float:
-    """Return the count at which the cycle of update `count` is over; infinite where there is none."""
+    """Return the count at which the cycle of update `count` is over, if only because the run is; infinite where there is none."""
     if count < resolved.warmup:
         return _end_of_cycle(resolved, resolved.warmup)
     span = resolved.clock.span_at(count)
-    return math.inf if span is None or not span.complete else span.end
+    return math.inf if span is None else span.end
 
 
 def _is_copied(part: Any, memo: Mapping[int, Any]) -> bool:

@@ -39,9 +39,7 @@ def test_evaluation_returns_the_input_itself(name):
 @pytest.mark.parametrize("name", ["Dropout1d", "Dropout3d"])
 def test_an_input_without_a_batch_is_torchs(name):
     x = torch.randn(SHAPES[name][1:])
-    for found, wanted in zip(
-        seeded(getattr(onn, name)(0.5), x), seeded(getattr(nn, name)(0.5), x), strict=True
-    ):
+    for found, wanted in zip(seeded(getattr(onn, name)(0.5), x), seeded(getattr(nn, name)(0.5), x), strict=True):
         assert torch.equal(found, wanted)
 
 

@@ -198,6 +198,59 @@ class TestProperty(TargetTestCase):
         assert owner.writes == 2
 
 
+class Recorded:
+    """A data descriptor that keeps its value in the object's own dictionary, under its own name."""
+
+    def __set__(self, owner: Any, value: float) -> None:
+        owner.writes.append(value)
+        owner.__dict__["strength"] = value
+
+    def __get__(self, owner: Any, kind: Any) -> Any:
+        return self if owner is None else owner.__dict__["strength"]
+
+
+class Described:
+    strength = Recorded()
+
+    def __init__(self) -> None:
+        self.writes: list[float] = []
+        self.strength = 0.9
+
+
+class Intercepting:
+    def __init__(self) -> None:
+        self.__dict__.update(writes=[], strength=0.9)
+
+    def __setattr__(self, name: str, value: float) -> None:
+        self.writes.append(value)
+        super().__setattr__(name, value)
+
+
+class TestDescriptor(TargetTestCase):
+    target = "augment.strength"
+
+    def make(self) -> Any:
+        return Described()
+
+    def read(self, owner: Any) -> float:
+        return owner.strength
+
+    def meddle(self, owner: Any, value: float) -> bool:
+        owner.__dict__["strength"] = value
+        return True
+
+    def test_every_write_goes_through_the_object(self) -> None:
+        owner = self.make()
+        owner.writes.clear()
+        self.bind(owner).step()
+        assert owner.writes == [self.high, owner.strength]
+
+
+class TestInterceptedAttribute(TestDescriptor):
+    def make(self) -> Any:
+        return Intercepting()
+
+
 class TestDictionary(TargetTestCase):
     target = "config.gamma"
 

@@ -79,6 +79,13 @@ def test_a_shared_module_is_one_place() -> None:
     assert len(slots("model.*.p", model=nn.Sequential(shared, nn.ReLU(), shared))) == 1
 
 
+def test_modules_that_refer_to_each_other_are_walked_once() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.1))
+    model[0].back = model
+    assert slots("model:Dropout.p", model=model) == ("model.1.p",)
+    assert slots("model.**.p", model=model) == ("model.1.p",)
+
+
 class Holder(nn.Module):
     """A module of one's own with a child that happens to be called as wrappers call theirs."""
 

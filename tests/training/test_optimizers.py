@@ -53,7 +53,7 @@ def test_empty_groups_are_left_out() -> None:
 def test_defaults() -> None:
     sgd = _named(build("sgd", Net()))
     assert {key: sgd["decay"][key] for key in ("lr", "momentum", "nesterov", "weight_decay")} == {
-        "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
+        "lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
     }  # fmt: skip
     assert sgd["no_decay"]["weight_decay"] == 0
     adamw = _named(build("AdamW", Net(), weight_decay=0.2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
 from ostinato._data.sampler import Indices, Place, positive
@@ -25,6 +27,7 @@ __all__ = ["END", "Batch", "Collate", "Samples", "ScheduledDataset", "Stream", "
 Transform = Callable[[Any, Mapping[str, float]], Any]
 _FETCH, _JOIN = 2, 3  # streams of the seed
 END = object()
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class ScheduledDataset(Dataset[Any]):
         plan: A resolved plan or a scheduler (of which the plan is kept).
         transform: ``transform(sample, values) -> sample``. Under ``spawn`` it must be a function of a module, as all that a worker gets.
         seed: Any whole number >= 0.
+        reseed: False leaves the random states alone: for data sets and transforms that draw nothing, where seeding costs more than fetching.
 
     Raises:
         DataError: While fetching: the indices carry no count, or a sample cannot be made; the message names the update and the example.
@@ -112,11 +116,24 @@ class ScheduledDataset(Dataset[Any]):
     [22.0, 12.0]
     """
 
-    def __init__(self, base: Any, plan: Any, transform: Transform | None = None, *, seed: int = 0) -> None:
+    def __init__(
+        self, base: Any, plan: Any, transform: Transform | None = None, *, seed: int = 0, reseed: bool = True
+    ) -> None:
         positive(0, seed=seed)
-        self.base, self.transform, self.seed = base, transform, seed
+        self.base, self.transform, self.seed, self.reseed = base, transform, seed, reseed
         self.resolved = resolved_of(plan)
         self._digest = self.resolved.digest
+        self._block: tuple[int, list[dict[str, float]]] = (-1, [])
+
+    def values(self, count: int) -> dict[str, float]:
+        """Return the value of every target for an update, out of a block of them, which costs as much as one alone."""
+        first = count - count % _BLOCK
+        if self._block[0] != first:
+            counts = np.arange(first, first + _BLOCK, dtype=np.int64)
+            columns = [curve(counts).tolist() for curve in self.resolved.curves.values()]
+            rows = zip(*columns, strict=True) if columns else [()] * _BLOCK
+            self._block = first, [dict(zip(self.resolved.targets, row, strict=True)) for row in rows]
+        return dict(self._block[1][count - first])
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -136,12 +153,12 @@ class ScheduledDataset(Dataset[Any]):
     def samples(self, indices: Indices, fetch: Callable[[Any], Any]) -> Samples:
         """Return what `fetch` gives for each index, transformed, up to where it gives `END`."""
         place, made = indices.place, list[Any]()
-        values = self.resolved.values(place.count)
+        values = self.values(place.count)
         view = MappingProxyType(values)
-        words = seed_words((_FETCH, self.seed, place.epoch, place.batch), indices.first + indices.stride * len(indices))
-        with kept_states():
-            for index, state in zip(indices, words[indices.first :: indices.stride], strict=False):
-                seed_states(state)
+        with kept_states() if self.reseed else contextlib.nullcontext():
+            for index, state in zip(indices, self._states(indices), strict=True):
+                if state is not None:
+                    seed_states(state)
                 try:
                     sample = fetch(index)
                     if sample is END:
@@ -150,6 +167,14 @@ class ScheduledDataset(Dataset[Any]):
                 except Exception as error:
                     raise DataError(f"{place}: example {index!r} cannot be made: {_reason(error)}") from error
         return Samples(made, indices, values, self._digest)
+
+    def _states(self, indices: Indices) -> Iterable[Any]:
+        """Return the seeds for each sample: a function of seed, epoch, batch and the position in the batch of all processes."""
+        if not self.reseed:
+            return [None] * len(indices)
+        last = indices.first + indices.stride * (len(indices) - 1)
+        words = seed_words((_FETCH, self.seed, indices.place.epoch, indices.place.batch), last + 1)
+        return list(words[indices.first :: indices.stride])
 
 
 @dataclass(frozen=True)
@@ -171,14 +196,19 @@ class Collate:
             raise DataError("the samples carry no count; Collate joins what a ScheduledDataset gives")
         place = samples.place
         try:
-            with kept_states():
-                seed_states(seed_words((_JOIN, self.seed, place.epoch, place.batch, samples.first))[0])
-                data = (self.function or default_collate)(list(samples))
-                if self.transform is not None:
-                    data = self.transform(data, MappingProxyType(samples.values))
+            data = self._joined(samples)
         except Exception as error:
             raise DataError(f"{place}: the samples do not make one batch: {_reason(error)}") from error
         return Batch(place.count, samples.values, data, place.epoch, place.batch, samples.digest)
+
+    def _joined(self, samples: Samples) -> Any:
+        if self.function is None and self.transform is None:
+            return default_collate(list(samples))
+        place = samples.place
+        with kept_states():
+            seed_states(seed_words((_JOIN, self.seed, place.epoch, place.batch, samples.first))[0])
+            data = (self.function or default_collate)(list(samples))
+            return data if self.transform is None else self.transform(data, MappingProxyType(samples.values))
 
 
 @dataclass(eq=False)
@@ -216,7 +246,9 @@ class Stream(IterableDataset[Batch]):
     @property
     def _plain(self) -> ScheduledDataset:
         """The data set without its transform: what is passed over when resuming is read and nothing more."""
-        return ScheduledDataset(self.dataset.base, self.dataset.resolved, seed=self.dataset.seed)
+        return ScheduledDataset(
+            self.dataset.base, self.dataset.resolved, seed=self.dataset.seed, reseed=self.dataset.reseed
+        )
 
 
 def _reason(error: Exception) -> str:

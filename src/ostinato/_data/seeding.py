@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils.data import get_worker_info
 
 __all__ = ["kept_states", "seed_states", "seed_words"]
 
@@ -28,7 +29,10 @@ def seed_words(key: tuple[int, ...], states: int = 1) -> npt.NDArray[Any]:
 
 @contextlib.contextmanager
 def kept_states() -> Iterator[None]:
-    """Run a block, then put the random states back as they were before it."""
+    """Run a block, then put the random states back as they were before it; a loader's worker has nobody to keep them for."""
+    if get_worker_info() is not None:
+        yield
+        return
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one is meant
     try:
         yield

@@ -24,7 +24,7 @@ def watched(fetched: Any) -> Iterator[None]:
     The handler is a signal's: left alone it raises wherever the main process happens to be, in the middle of an optimizer's update too.
     An iterator without worker processes, or of a torch that keeps them otherwise, is left as it is.
     """
-    if True or not hasattr(fetched, "_worker_pids_set"):
+    if not getattr(fetched, "_workers", None) or not hasattr(fetched, "_worker_pids_set"):
         yield
         return
     if not fetched._worker_pids_set:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import typer
+from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from ostinato._version import __version__
@@ -63,13 +64,23 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("nothing was lost that a checkpoint holds", INTERRUPTED, word="interrupted")
     except TyperException as error:
-        return _fail(f"{error.format_message()} (see: ostinato {_command_of(arguments)}--help)", WRONG)
+        return _fail(f"{_in_words(error)} (see: ostinato {_command_of(arguments)}--help)", WRONG)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (OstinatoError, OSError) as error:
         return _fail(str(error), WRONG)
     return status if isinstance(status, int) else DONE
+
+
+def _in_words(error: TyperException) -> str:
+    """Return what is wrong with the usage, with the value that arrived."""
+    text = error.format_message().rstrip(".").replace("Value error, ", "")
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        given = cause.errors(include_url=False)[0]["input"]
+        text = text.replace("Input should be", f"got {given!r}, expected").partition(", unable to parse")[0]
+    return text
 
 
 def _show_logs() -> None:

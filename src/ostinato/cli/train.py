@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 from ostinato.cli.console import print_json
 from ostinato.cli.settings import configuration
-from ostinato.errors import ConfigError
+from ostinato.errors import ConfigError, PlanError, TargetError
 
 __all__ = ["train"]
 
@@ -64,7 +66,8 @@ def train(
     )
     with ProgressObserver() as observer:
         if resume is None:
-            folder, document = training.train(wanted, out, observer=observer)
+            with _named(config):
+                folder, document = training.train(wanted, out, observer=observer)
         else:
             folder, document = training.resume(resume, wanted if given else None, observer=observer)
     if not document:  # this process does not lead
@@ -73,3 +76,12 @@ def train(
         print_json(document)
     else:
         show_result(document, folder)
+
+
+@contextmanager
+def _named(config: Path | None) -> Iterator[None]:
+    """Put the file's name before what is wrong with the plan in it."""
+    try:
+        yield
+    except (PlanError, TargetError) as error:
+        raise type(error)(str(error) if config is None else f"{config}: {error}") from error

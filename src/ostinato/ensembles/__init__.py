@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ostinato.ensembles.ensemble import SnapshotEnsemble
+from ostinato.ensembles.methods import MethodChoice
 from ostinato.ensembles.scores import Evaluation
+from ostinato.ensembles.single import SingleModel
 from ostinato.ensembles.store import Member
 
-__all__ = ["Evaluation", "Member", "SnapshotEnsemble"]
+__all__ = ["Evaluation", "Member", "MethodChoice", "SingleModel", "SnapshotEnsemble"]

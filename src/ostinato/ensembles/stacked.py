@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 
 from ostinato.ensembles.prediction import slots_of
 
@@ -110,12 +111,20 @@ _MODULE_PARTS = frozenset(nn.Module().__dict__)
 class Recording:
     """The operations that are left of a stacked forward, and what they start from."""
 
-    def __init__(self, graph: GraphModule, constants: list[Any], guard: Guard, live: list[tuple[dict[str, Any], str]]):
+    def __init__(
+        self,
+        graph: GraphModule,
+        constants: list[Any],
+        guard: Guard,
+        live: list[tuple[dict[str, Any], str]],
+        shared: bool,
+    ) -> None:
         self._graph = graph  # keeps alive what the code refers to
         self._run: Callable[..., Any] = graph.forward
         self._constants = constants
         self._guard = guard
         self._live = live
+        self._shared = shared
         self._live_forms = [(b[name].shape, b[name].dtype, b[name].device) for b, name in live]
 
     def holds(self) -> bool:
@@ -130,7 +139,7 @@ class Recording:
         """Return the members' outputs, (M, ...), for inputs of the form that was recorded."""
         with torch.no_grad():
             result: Tensor = self._run(*self._constants, *[b[name] for b, name in self._live], *inputs)
-        return result
+            return result.clone() if self._shared else result
 
     @property
     def operations(self) -> int:
@@ -183,32 +192,78 @@ def record(
     """
     live = {name: (module._buffers, key) for name, module, key, saved in slots_of(model) if not saved}
     before, states = Guard(model), _random_states()
-    current = [b[name].clone() for b, name in live.values()]
+    current = [_place(b, name).clone() for b, name in live.values()]
     call = stacked_call(model, stacked, dict(zip(live, current, strict=True)), rebuild, pick)
     flat = [*stacked.values(), *current, *[tensor.detach() for tensor in inputs]]
     try:
-        traced = make_fx(torch.func.functionalize(call, remove="mutations"))(*flat)
+        with _PlainNorm():
+            traced = make_fx(torch.func.functionalize(call, remove="mutations"))(*flat)
     except Exception as error:
         raise UnstackableError(str(error).strip().partition("\n")[0] or type(error).__name__) from error
     if not before.holds():
         raise UnstackableError("the forward changes attributes of the model")
-    if not _same_states(states, _random_states()):
+    if states != _random_states():
         raise UnstackableError("the forward draws random numbers")
     places = (len(stacked), len(stacked) + len(live))
-    graph, constants = _reduced(traced, flat, *places)
-    return Recording(graph, constants, before, [(b, name) for b, name in live.values()])
+    graph, constants, shared = _reduced(traced, flat, *places)
+    return Recording(graph, constants, before, [(b, name) for b, name in live.values()], shared)
+
+
+class _PlainNorm(TorchFunctionMode):
+    """Write batch norm by running statistics as x·a + b, as torch's kernel computes it; a and b depend on weights alone."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is torch.nn.functional.batch_norm:
+            result = _norm(*args, **(kwargs or {}))
+            if result is not None:
+                return result
+        return function(*args, **(kwargs or {}))
+
+
+def _norm(  # noqa: PLR0917 - the signature of torch's function
+    x: Tensor,
+    mean: Tensor | None,
+    var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    *rest: float,
+    eps: float = 1e-5,
+    **_: float,
+) -> Tensor | None:
+    """Return the normalised tensor, or None where this is another case; ``rest`` is (momentum, eps) given by place."""
+    eps = rest[1] if len(rest) > 1 else eps
+    if (
+        training
+        or mean is None
+        or var is None
+        or x.dtype not in (torch.float32, torch.float64)
+        or x.dtype != mean.dtype
+    ):
+        return None
+    scale = torch.rsqrt(var + eps) if weight is None else torch.rsqrt(var + eps) * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    shape = (-1, *[1] * (x.ndim - 2))
+    return x * scale.view(shape) + shift.view(shape)
+
+
+def _place(buffers: dict[str, Tensor | None], name: str) -> Tensor:
+    tensor = buffers[name]
+    if tensor is None:
+        raise UnstackableError(f"the buffer {name!r} is gone")
+    return tensor
 
 
 def _random_states() -> tuple[Any, ...]:
-    legacy = np.random.get_state()  # noqa: NPY002 - the global state is what is watched
-    return random.getstate(), legacy[1].tobytes(), legacy[2], torch.get_rng_state().numpy().tobytes()  # type: ignore[union-attr]
+    legacy = [np.asarray(part).tobytes() for part in np.random.get_state()]  # noqa: NPY002 - the global state is what is watched
+    return random.getstate(), str(legacy), torch.get_rng_state().numpy().tobytes()
 
 
-def _same_states(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return one == other
-
-
-def _reduced(traced: GraphModule, flat: Sequence[Tensor], weights: int, inputs: int) -> tuple[GraphModule, list[Any]]:
+def _reduced(
+    traced: GraphModule, flat: Sequence[Tensor], weights: int, inputs: int
+) -> tuple[GraphModule, list[Any], bool]:
     """Compute what depends on the weights alone, drop what does nothing, and return the rest and its constants."""
     nodes = list(traced.graph.nodes)
     placeholders = [node for node in nodes if node.op == "placeholder"]
@@ -247,7 +302,7 @@ def _value(node: Node, values: Mapping[Node, Any]) -> Any:
 
 def _rebuilt(
     traced: GraphModule, kept: list[Node], fixed: set[Node], free: list[Node], values: Mapping[Node, Any]
-) -> tuple[GraphModule, list[Any]]:
+) -> tuple[GraphModule, list[Any], bool]:
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
     result = output.args[0]
     if not isinstance(result, Node):
@@ -266,7 +321,11 @@ def _rebuilt(
         if node in needed:
             new[node] = new[_source(node)] if _does_nothing(node, values) else graph.node_copy(node, new.__getitem__)
     graph.output(new[result])
-    return GraphModule(traced, graph), [_dense(values[node]) for node in frontier]
+    constants = [value.detach() if isinstance(value, Tensor) else value for value in map(values.__getitem__, frontier)]
+    lasting = [values[node] for node in (*free, *frontier, *(s for s in sources if s.op == "get_attr"))]
+    storages = {value.untyped_storage().data_ptr() for value in lasting if isinstance(value, Tensor)}
+    shared = values[result].untyped_storage().data_ptr() in storages  # a caller may write into its result
+    return GraphModule(traced, graph), constants, shared
 
 
 def _needed(kept: list[Node], result: Node) -> set[Node]:
@@ -292,8 +351,3 @@ def _does_nothing(node: Node, values: Mapping[Node, Any]) -> bool:
     if schema.name == "aten::permute":
         return list(node.args[1]) == list(range(before.ndim))  # type: ignore[arg-type]
     return schema.name in _SAME_SHAPE
-
-
-def _dense(value: Any) -> Any:
-    """Return a tensor without the storage of a larger one behind it where that costs nothing."""
-    return value.detach() if isinstance(value, Tensor) else value

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from ostinato._version import __version__
-from ostinato.errors import DamagedSnapshotWarning, StorageError
 from ostinato.atomic import canonical_json, clean_temporaries, read_json, remove_file, write_bytes, write_json
+from ostinato.errors import DamagedSnapshotWarning, StorageError
 from ostinato.storage.tensors import TensorFile, decode_tensors, encode_tensors, verify_tensors
 
-__all__ = ["Member", "SnapshotStore"]
+__all__ = ["Member", "SnapshotStore", "finite_values"]
 
 _MANIFEST = "manifest.json"
 _SCHEMA = "ostinato.snapshots"
@@ -96,6 +96,7 @@ class SnapshotStore:
         self._listed: tuple[Member, ...] = ()
         self._refused: set[TensorFile] = set()
         self._cleaned = False
+        self.revision = 0  # counts the changes of `members`
         if self.directory.exists() and not self.directory.is_dir():
             raise StorageError(f"{str(self.directory)!r} is a file; give the path of a folder")
         if os.path.lexists(self.directory / _MANIFEST):
@@ -128,6 +129,7 @@ class SnapshotStore:
     def _refuse(self, member: Member, error: StorageError) -> None:
         """Leave a member out from now on, and say so once."""
         self._refused.add(member.file)
+        self.revision += 1
         warnings.warn(f"snapshot left out: {error}", DamagedSnapshotWarning, stacklevel=2)
 
     def load(self, member: Member, device: str | torch.device = "cpu") -> dict[str, Tensor] | None:
@@ -147,7 +149,7 @@ class SnapshotStore:
             StorageError: the step is there with other bytes, a tensor or value cannot be stored, or writing failed.
         """
         data, file = encode_tensors(_file_name(step), tensors)
-        member = Member(step, cycle, _finite(values), file)
+        member = Member(step, cycle, finite_values(values), file)
         present = {entry.step: entry for entry in self.members}
         if step in present:
             if present[step].file != file:
@@ -206,6 +208,7 @@ class SnapshotStore:
         names = {member.file.name for member in members}
         gone = [member.file for member in self._listed if member.file.name not in names]
         self._listed = members
+        self.revision += 1
         for file in gone:
             self._refused.discard(file)
             remove_file(self.directory / file.name)
@@ -215,7 +218,8 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(body)).hexdigest()
 
 
-def _finite(values: Mapping[str, float]) -> dict[str, float]:
+def finite_values(values: Mapping[str, float]) -> dict[str, float]:
+    """Return a tick's values as plain floats; StorageError where one is not finite."""
     plain = {str(name): float(value) for name, value in values.items()}
     for name, value in plain.items():
         if not math.isfinite(value):

@@ -52,6 +52,7 @@ def label_smoothing_cross_entropy(
             logits, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=number
         )
     _check(reduction)
+    logits = _as_autocast_wants(logits)
     dim = 0 if logits.dim() == 1 else 1
     classes = logits.shape[dim]
     losses = F.log_softmax(logits, dim)
@@ -105,6 +106,7 @@ def focal_loss(
     _check(reduction)
     if target.is_floating_point():
         raise DataError(f"focal_loss: got targets of type {target.dtype}, expected classes (int64)")
+    logits = _as_autocast_wants(logits)
     dim = 0 if logits.dim() == 1 else 1
     dtype = torch.promote_types(logits.dtype, torch.float32)
     counts = target != ignore_index
@@ -124,6 +126,12 @@ def focal_loss(
 def _check(reduction: str) -> None:
     if reduction not in _REDUCTIONS:
         raise DataError(f"reduction: got {reduction!r}, expected one of {', '.join(map(repr, _REDUCTIONS))}")
+
+
+def _as_autocast_wants(logits: Tensor) -> Tensor:
+    """Return the logits in float32 under autocast, where torch computes losses in it."""
+    narrow = logits.dtype in (torch.float16, torch.bfloat16)
+    return logits.float() if narrow and torch.is_autocast_enabled(logits.device.type) else logits
 
 
 def _along(weight: Tensor, like: Tensor, dim: int) -> Tensor:

@@ -15,9 +15,10 @@ Form = Literal["number", "tensor", "tensor, capturable"]
 """A plain number; a 0-dim tensor; a 0-dim tensor in an optimizer whose ``capturable`` is set."""
 
 FORMS: Mapping[str, Mapping[str, Form | None]] = {
-    "SGD": {"lr": "tensor", "momentum": "number", "dampening": "tensor", "weight_decay": "number"},
-    "Adam": {"lr": "number", "betas": "tensor, capturable", "eps": "number", "weight_decay": "number"},
-    "AdamW": {"lr": "number", "betas": "tensor, capturable", "eps": "number", "weight_decay": "number"},
+    "SGD": {"lr": "tensor", "momentum": "number", "dampening": "tensor", "weight_decay": None},
+    "Adam": {"lr": "number", "betas": "tensor", "eps": "number", "weight_decay": None},
+    "AdamW": {"lr": "number", "betas": "tensor", "eps": "number", "weight_decay": "number"},
+    "RMSprop": {"lr": "tensor", "momentum": "number", "alpha": "tensor", "eps": "number", "weight_decay": None},
 }
 """For each optimizer of torch and each hyperparameter the first form that needs no compilation after the second step; None where none does."""
 

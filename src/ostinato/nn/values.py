@@ -28,7 +28,7 @@ def as_number(value: Tensor | float) -> float | None:
     if torch.compiler.is_compiling() or value.device.type != "cpu" or type(value) not in (Tensor, nn.Parameter):
         return None
     try:
-        return float(value)
+        return float(value.detach())
     except RuntimeError:  # mapped over by torch.vmap, which has no single number to give
         return None
 

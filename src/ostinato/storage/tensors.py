@@ -14,17 +14,19 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from ostinato.errors import StorageError
 from ostinato.atomic import read_bytes, write_bytes
+from ostinato.errors import StorageError
 
 __all__ = [
     "TensorFile",
+    "check_entry",
     "decode_tensors",
     "encode_tensors",
     "load_tensors",
     "refusal",
     "save_tensors",
     "verify_tensors",
+    "view_key",
 ]
 
 _DTYPES = {
@@ -114,7 +116,7 @@ def refusal(tensor: Tensor) -> str | None:
     return None
 
 
-def _view_key(tensor: Tensor) -> tuple[Any, ...]:
+def view_key(tensor: Tensor) -> tuple[Any, ...]:
     """Return what two tensors share exactly when they are the same view of one storage."""
     return (
         tensor.device,
@@ -136,7 +138,7 @@ def _distinct(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
     storages: set[int] = set()
     for name in sorted(tensors):
         tensor = tensors[name].detach()
-        first = views.setdefault(_view_key(tensor), name) if tensor.numel() else name
+        first = views.setdefault(view_key(tensor), name) if tensor.numel() else name
         if first != name:
             aliases[name] = first
             continue
@@ -150,7 +152,14 @@ def _distinct(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
     return stored, aliases
 
 
-def _check_entry(name: Any, tensor: Any) -> None:
+def check_entry(name: Any, tensor: Any) -> None:
+    """Refuse what cannot be stored.
+
+    Raises:
+        StorageError: the name is none, or the value is no tensor, or see `refusal`.
+
+    >>> check_entry("a", torch.zeros(2))
+    """
     if not isinstance(name, str) or name == "__metadata__":
         raise StorageError(f"{name!r} cannot name a tensor; use a string other than '__metadata__'")
     if not isinstance(tensor, Tensor):
@@ -178,7 +187,7 @@ def encode_tensors(name: str, tensors: Mapping[str, Tensor]) -> tuple[bytes, Ten
     ({'weight': 'tied'}, True)
     """
     for key, tensor in tensors.items():
-        _check_entry(key, tensor)
+        check_entry(key, tensor)
     stored, aliases = _distinct(tensors)
     try:
         data = safetensors.torch.save(stored)

@@ -14,7 +14,7 @@ from ostinato.errors import ConfigError, suggest
 __all__ = ["build", "parameter_groups"]
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
+    "sgd": {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
     "adamw": {"lr": 1e-3},
 }
 
@@ -24,7 +24,7 @@ def build(
 ) -> torch.optim.Optimizer:
     """Build any optimizer of ``torch.optim`` by its name, over the groups ``"decay"`` and ``"no_decay"``.
 
-    Defaults are torch's, except: ``sgd`` has lr 0.1, momentum 0.9, Nesterov momentum (where momentum > 0 and
+    Defaults are torch's, except: ``sgd`` has lr 0.02, momentum 0.9, Nesterov momentum (where momentum > 0 and
     dampening = 0) and weight_decay 5e-4.
 
     Args:

@@ -1,0 +1,217 @@
+"""Training a chunk of members at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ostinato.population.masks import Frame
+from ostinato.population.scoring import Scorer
+from ostinato.population.stepping import Batch, State, placed, traced
+from ostinato.population.template import Template
+from ostinato.population.values import GroupPlace, Values
+
+__all__ = ["Chunk", "Steps"]
+
+_BLOCK = 256
+_MEMBER_STEPS = 50_000
+_WORK = 1_000_000_000
+
+
+Step = Callable[[State, Batch], None]
+
+
+@dataclass
+class Steps:
+    """The update by (members, batch size), compiled where that pays."""
+
+    template: Template
+    compile: bool | str
+    made: dict[tuple[int, int], Step] = field(default_factory=dict)
+    compiled: bool = False
+
+    def run(self, state: State, batch: Batch, uses: Callable[[], int]) -> None:
+        """Make one update; `uses` says how many there are with a batch of this size."""
+        key = (len(state.died), batch.targets.shape[1])
+        if key in self.made:
+            self.made[key](state, batch)
+            return
+        plain = self.made[key] = self.template.machine.step
+        if self.compile is True or (self.compile == "auto" and self._pays(state, uses())):
+            try:
+                step = traced(self.template.machine, state, batch, fake=True)
+                step.first(state, batch)
+            except Exception:  # there is no compiler, or it gives up; nothing was computed
+                if self.compile is True:
+                    raise
+                plain(state, batch)
+            else:
+                self.made[key], self.compiled = step, True
+        else:
+            plain(state, batch)
+
+    def _pays(self, state: State, uses: int) -> bool:
+        """Whether compiling, which takes some 5 to 15 seconds, is made good: decided from sizes alone, so that it is the same every time."""
+        member_steps = uses * len(state.died)
+        numbers = sum(p[0].numel() for p in state.parameters.values())
+        return member_steps >= _MEMBER_STEPS and member_steps * numbers >= _WORK
+
+
+@dataclass
+class Scores:
+    """What was scored: by step, then by name, members' positions and values."""
+
+    metrics: dict[int, dict[str, tuple[list[int], Tensor]]] = field(default_factory=dict)
+    saved: dict[int, tuple[list[int], dict[str, Tensor]]] = field(default_factory=dict)
+
+
+class Chunk:
+    """Members that are trained at once.
+
+    Args:
+        template: What all members share.
+        members: Their numbers in the job.
+        width: How many to compute; what `members` lack is filled up with idle copies, so that all chunks have one shape.
+    """
+
+    def __init__(self, template: Template, members: Sequence[int], width: int) -> None:
+        self.template, self.job = template, template.job
+        self.members = list(members)
+        padded = [*members, *[members[-1]] * (width - len(members))]
+        self.padded = padded
+        device = self.job.arrays.inputs.device
+        totals = [self.job.totals[k] for k in members] + [0] * (width - len(members))
+        self.totals = torch.tensor(totals, device=device)
+        self.total = max(totals)
+        self.keys = template.keys(padded).to(device)
+        self.state = template.start(padded)
+        self.values = Values([template.placement.driven[k] for k in padded])
+        self.orders = [self.job.order(k) for k in padded]
+        sizes = [self.orders[0].size(index) for index in range(self.orders[0].batches)]
+        self.bounds = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+        self.scores = Scores()
+        self._since = dict.fromkeys(range(len(self.members)), 0)
+        self._held: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def run(self, steps: Steps, report: Callable[[int], None]) -> None:
+        """Train to the end; `report` is told how many updates each member is through."""
+        self.template.machine.rule.restart()
+        self.template.machine.model.train()
+        events = self._events()
+        for first in range(0, self.total, _BLOCK):
+            if self._idle(first):
+                break
+            coefficients, values = self._block(np.arange(first, min(first + _BLOCK, self.total), dtype=np.int64))
+            for offset in range(len(coefficients)):
+                step = first + offset
+                batch = self._batch(step, coefficients[offset], values[offset])
+                steps.run(self.state, batch, partial(self._uses, step))
+                if step in events:
+                    self._look(step, values[offset])
+            report(first + len(coefficients))
+
+    def _idle(self, step: int) -> bool:
+        return bool(((self.state.died >= 0) | (step >= self.totals)).all())
+
+    def _events(self) -> set[int]:
+        return {step for k in self.members for step in (*self.job.scored[k], *self.job.saved[k])}
+
+    def _uses(self, step: int) -> int:
+        """Return how many updates of this chunk have the same batch size, roughly."""
+        sizes = [after - before for before, after in zip(self.bounds[:-1], self.bounds[1:], strict=True)]
+        share = sizes.count(sizes[step % len(sizes)]) / len(sizes)
+        return int(share * self.total)
+
+    def _block(self, steps: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
+        """Return coefficients (steps, columns, K) and values of attributes (steps, places, K), float32."""
+        rule, device = self.template.machine.rule, self.totals.device
+        columns = []
+        for number, group in enumerate(self.template.groups):
+            found = {}
+            for key, element in rule.keys:
+                original = group[key] if element is None else group[key][element]
+                found[key, element] = self.values.block(GroupPlace(number, key, element), float(original), steps)
+            columns += rule.coefficients(found, steps, number)
+        places, originals = self.template.placement.attributes, self.template.placement.originals
+        values = [self.values.block(place, originals[place], steps) for place in places]
+        empty = np.zeros((len(steps), 0, len(self.padded)))
+        stacks = [np.stack(part, axis=1) if part else empty for part in (columns, values)]
+        of_rule, of_places = (torch.from_numpy(stack.astype(np.float32)).to(device) for stack in stacks)
+        return of_rule, of_places
+
+    def _batch(self, step: int, coefficients: Tensor, values: Tensor) -> Batch:
+        epoch, index = divmod(step, self.orders[0].batches)
+        if index == 0:
+            self._rows = self._order(epoch)
+        first, after = self.bounds[index], self.bounds[index + 1]
+        inputs, targets = self._gathered(self._rows[:, first:after].reshape(-1), after - first)
+        return Batch(coefficients, values, self.keys, self.totals, torch.tensor(step), inputs, targets)
+
+    def _order(self, epoch: int) -> Tensor:
+        """Return every member's order of an epoch as places in the training set, int32 (K, N)."""
+        known: dict[int, np.ndarray[Any, Any]] = {}
+        rows = []
+        for k, order in zip(self.padded, self.orders, strict=True):
+            if order.seed not in known:
+                known[order.seed] = order.indices(epoch)
+            rows.append(self.job.examples(k, known[order.seed]).astype(np.int32))
+        return torch.from_numpy(np.stack(rows)).to(self.totals.device)
+
+    def _gathered(self, chosen: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """Return the members' examples, in buffers that are used again."""
+        arrays, members = self.job.arrays, len(self.padded)
+        if size not in self._held:
+            shape = (members * size,)
+            self._held[size] = (
+                arrays.inputs.new_empty(shape + arrays.inputs.shape[1:]),
+                arrays.targets.new_empty(shape + arrays.targets.shape[1:]),
+            )
+        x, y = self._held[size]
+        torch.index_select(arrays.inputs, 0, chosen, out=x)
+        torch.index_select(arrays.targets, 0, chosen, out=y)
+        return x.view(members, size, *x.shape[1:]), y.view(members, size, *y.shape[1:])
+
+    def _look(self, step: int, values: Tensor) -> None:
+        """Score and keep the members whose step this is, unless they have diverged."""
+        alive = (self.state.died < 0).tolist()
+        scored = [place for place, k in enumerate(self.members) if step in self.job.scored[k] and alive[place]]
+        saved = [place for place, k in enumerate(self.members) if step in self.job.saved[k] and alive[place]]
+        if scored:
+            self.scores.metrics[step] = {
+                name: (scored, value) for name, value in self._scored(step, scored, values).items()
+            }
+        if saved:
+            chosen = torch.tensor(saved, device=self.totals.device)
+            self.scores.saved[step] = saved, {name: tensor[chosen] for name, tensor in self.state.tensors().items()}
+
+    def _scored(self, step: int, members: list[int], values: Tensor) -> dict[str, Tensor]:
+        chosen = torch.tensor(members, device=self.totals.device)
+        counts = torch.tensor([step + 1 - self._since[place] for place in members], dtype=torch.float64)
+        found = {"train_loss": self.state.losses[chosen].cpu().to(torch.float64) / counts}
+        self.state.losses[chosen] = 0.0
+        self._since.update(dict.fromkeys(members, step + 1))
+        scorer: Scorer | None = self.template.scorer
+        if scorer is None:
+            return found
+        machine = self.template.machine
+        frame: Frame = machine.frame
+
+        def forward(tensors: dict[str, Tensor], held: Tensor, x: Tensor) -> Tensor:
+            with placed(machine.places, held):
+                outputs: Tensor = machine.outputs(tensors, x, frame.keys, step)
+            return outputs
+
+        whole = len(members) == len(self.padded)
+        tensors = {name: tensor if whole else tensor[chosen] for name, tensor in self.state.tensors().items()}
+        machine.model.eval()
+        try:
+            scores = scorer.many(forward, tensors, values.T if whole else values.T[chosen])
+        finally:
+            machine.model.train()
+        return found | {name: value.cpu() for name, value in scores.items()}
