@@ -14,15 +14,15 @@ import ostinato
 PUBLIC: dict[str, set[str]] = {
     "ostinato": {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "data", "errors",
-        "mirror", "one_cycle", "schedule", "schedules", "was_stepped", "wave",
+        "mirror", "one_cycle", "population", "schedule", "schedules", "was_stepped", "wave",
     },
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},
     "ostinato.data": {"Batch", "Collate", "CountedSampler", "Indices", "Place", "ScheduledDataset", "ScheduledLoader", "counted"},
-    "ostinato.ensembles": {"Evaluation", "Member", "SnapshotEnsemble"},
+    "ostinato.ensembles": {"Evaluation", "Member", "MethodChoice", "SingleModel", "SnapshotEnsemble"},
     "ostinato.errors": {
         "ConfigError", "DamagedSnapshotWarning", "DataError", "DomainError", "FollowedError", "ForeignWriteWarning", "NonFiniteError", "OstinatoError",
-        "OstinatoWarning", "PastTotalWarning", "PlanError", "RunInterruptedError", "StateError", "StorageError", "TargetError",
+        "OstinatoWarning", "PastTotalWarning", "PlanError", "PopulationFallbackWarning", "RecompileWarning", "RunInterruptedError", "SingleModelWarning", "StateError", "StorageError", "TargetError",
         "TruncatedCycleWarning", "suggest",
     },
     "ostinato.evaluation": {"CalibrationCurve", "brier", "calibration_curve", "disagreement", "ece", "error", "nll", "summarise"},
@@ -31,6 +31,7 @@ PUBLIC: dict[str, set[str]] = {
         "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FocalLoss",
         "LabelSmoothingCrossEntropy", "ScheduledModule", "StochasticDepth", "Swapped", "Temperature", "compile_safe", "functional",
     },
+    "ostinato.population": {"PopulationResult", "counted", "single", "train"},
     "ostinato.schedules": {"Schedule", "clip", "hold", "join", "linear", "one_cycle", "product", "sum", "warmup"},
     "ostinato.storage": {
         "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",

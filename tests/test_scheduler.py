@@ -352,6 +352,19 @@ def test_a_state_loaded_while_paused_comes_into_force_afterwards() -> None:
     assert lr(optimizer) == scheduler.resolved.values(6)["optimizer.lr"]
 
 
+def test_a_pause_inside_a_pause_does_not_end_it() -> None:
+    optimizer = sgd()
+    scheduler = plan().bind(optimizer=optimizer)
+    with scheduler.paused():
+        with scheduler.paused():
+            pass
+        optimizer.param_groups[0]["lr"] = 0.5
+        scheduler.load_state_dict(scheduler.state_dict())
+        scheduler.step()
+        assert lr(optimizer) == 0.5
+    assert lr(optimizer) == scheduler.values["optimizer.lr"]
+
+
 def test_restore_inside_a_pause_ends_driving() -> None:
     optimizer = sgd()
     scheduler = plan().bind(optimizer=optimizer)

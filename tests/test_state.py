@@ -174,6 +174,16 @@ def test_what_the_saved_plan_does_not_drive_gets_its_original_back() -> None:
     assert (model.p, optimizer.param_groups[0]["momentum"]) == (0.4, 0.3)
 
 
+def test_what_only_the_current_plan_drives_keeps_its_original() -> None:
+    state = bind(plan(), sgd()).state_dict()
+    model = nn.Dropout(0.4)
+    scheduler = bind(plan(**{"model.p": ost.wave(0.1, 0.2)}), sgd(), model=model)
+    scheduler.load_state_dict(state, on_mismatch="current")
+    assert model.p == 0.2
+    scheduler.restore()
+    assert model.p == 0.4
+
+
 def test_a_saved_plan_that_needs_more_leaves_everything_as_it_was() -> None:
     more = bind(plan(**{"model.p": ost.wave(0.1, 0.2)}), sgd(), model=nn.Dropout(0.4)).state_dict()
     optimizer = sgd()

@@ -76,6 +76,20 @@ def test_it_is_copied_with_what_it_drives() -> None:
     assert (scheduler.count, view2.last_epoch) == (0, 1)
 
 
+def test_a_wrapped_optimizer_is_seen_as_the_real_one() -> None:
+    optimizer, scheduler = bound()
+
+    class Wrapper:
+        param_groups = property(lambda self: optimizer.param_groups)
+
+        def __init__(self) -> None:
+            self.optimizer = optimizer
+
+    view = scheduler.as_lr_scheduler(Wrapper())  # type: ignore[arg-type]
+    assert view.optimizer is optimizer
+    assert view.base_lrs == [0.1, 0.2]
+
+
 def test_a_plan_without_an_optimizer_says_what_to_pass() -> None:
     plan = ost.Plan(total=8, cycle=ost.Cycle(count=2), bindings={"noise.s": ost.wave(0.1, 0.2)})
     scheduler = plan.bind(noise={"s": 1.0})

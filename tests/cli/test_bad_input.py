@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from running import tree
 
-sys.path.insert(0, str(Path(__file__).parent))
 from lines import PLAN, ostinato, plan_file
+from running import tree
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("default")  # warnings become lines here
@@ -192,7 +190,12 @@ def test_a_broken_configuration_of_a_run(here: Path, run: Path) -> None:
 
 
 def test_a_data_set_with_a_wrong_checksum(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+    for name in (
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ):
         place = here / "data" / "fashion-mnist" / f"{name}.gz"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"not what it was")
@@ -222,7 +225,10 @@ def test_a_loss_that_is_not_finite(here: Path) -> None:
     ended = ostinato("train", file, "--out", "out")
     assert (ended.status, ended.out) == (2, "")
     line = ended.err.splitlines()[-1]
-    assert re.match(r"error: step \d+: (the loss is (nan|inf)|a gradient is not finite), with optimizer\.lr = .*, model:Dropout\.p = ", line)
+    assert re.match(
+        r"error: step \d+: (the loss is (nan|inf)|a gradient is not finite), with optimizer\.lr = .*, model:Dropout\.p = ",
+        line,
+    )
     assert "Traceback" not in ended.err
 
 

@@ -399,6 +399,12 @@ def test_the_shared_clock_counts_cycles_of_an_own_count_over_what_follows_the_wa
     assert np.allclose(found, [1.0, 0.8, 0.6, 0.4, 0.2] * 4, atol=1e-15)
 
 
+def test_an_own_count_inside_a_join_divides_what_is_left_of_the_run() -> None:
+    own = ost.wave(0.0, 1.0, cycle=ost.Cycle("sawtooth", count=2))
+    found = ost.Plan(total=30, bindings={"loss.x": schedules.join(0.5, own, at=[20])}).resolve().table()["loss.x"]
+    assert np.allclose(found[20:], [1.0, 0.8, 0.6, 0.4, 0.2] * 2, atol=1e-15)
+
+
 def test_a_registered_schedule_counts_from_the_end_of_the_warm_up() -> None:
     found = (
         ost.Plan(total=9, warmup=2, bindings={"loss.x": zigzag(low=0.0, high=1.0, every=3)}).resolve().table()["loss.x"]

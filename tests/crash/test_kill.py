@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from running import PLAN, config, fingerprint, partials
 
-sys.path.insert(0, str(Path(__file__).parent))
 from forked import begin_or_resume, forked, wait_for, wait_for_write
+from running import PLAN, config, fingerprint, partials
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs os.fork"),

@@ -76,7 +76,7 @@ def test_every_match_gets_the_value_and_its_own_original_back() -> None:
 def test_a_shared_module_is_one_place() -> None:
     shared = nn.Dropout(0.1)
     assert slots("model:Dropout.p", model=nn.Sequential(shared, nn.ReLU(), shared)) == ("model.0.p",)
-    assert len(slots("model.*.p", model=nn.Sequential(shared, nn.ReLU(), shared))) == 1
+    assert slots("models.*.p", models=[shared, nn.ReLU(), shared]) == ("models.0.p",)
 
 
 def test_modules_that_refer_to_each_other_are_walked_once() -> None:
@@ -292,6 +292,18 @@ def test_nothing_matches_lists_near_misses_first() -> None:
     listed = str(caught.value).partition("there are ")[2].split(", ")
     assert listed[0] == "model:MultiheadAttention.dropout"
     assert "model:BatchNorm1d.momentum" in listed
+
+
+def test_a_name_that_holds_the_word_is_nearer_than_one_that_looks_like_it() -> None:
+    class Dropper(nn.Module):
+        p = 0.5
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.p = 0.5
+
+    with pytest.raises(TargetError, match=r"there are model:MultiheadAttention\.dropout, model:Dropper\.p"):
+        bind("model:Dropout.p", model=nn.Sequential(Dropper(), nn.MultiheadAttention(4, 2)))
 
 
 @pytest.mark.parametrize(

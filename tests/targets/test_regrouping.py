@@ -90,6 +90,14 @@ def test_originals_follow_groups_that_change_places_or_are_copied() -> None:
     assert scheduler.state_dict()["originals"] == {"optimizer[0].lr": 0.1, "optimizer[1].lr": 0.2}
 
 
+def test_groups_keep_their_places_when_all_parameters_are_exchanged() -> None:
+    optimizer = torch.optim.SGD([group(0.1), group(0.2)], lr=1.0)
+    scheduler = relative(optimizer)
+    optimizer.param_groups = [{**entry, "params": [nn.Parameter(torch.ones(1))]} for entry in optimizer.param_groups]
+    scheduler.step()
+    demand(optimizer, scheduler, 0.1, 0.2)
+
+
 def test_a_loaded_optimizer_is_rewritten_at_once() -> None:
     optimizer = torch.optim.SGD([group(0.1), group(0.2)], lr=1.0)
     scheduler = relative(optimizer)

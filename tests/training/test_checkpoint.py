@@ -94,7 +94,9 @@ def test_if_all_are_damaged_there_is_one_error(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_stored_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"\['model'\].* is a builtins.object, which cannot be stored without pickle"):
+    with pytest.raises(
+        StorageError, match=r"\['model'\].* is a builtins.object, which cannot be stored without pickle"
+    ):
         CheckpointStore(tmp_path).save(Checkpoint(1, {"model": object()}, 0.0))
     assert names(tmp_path) == []
 

@@ -46,7 +46,9 @@ def test_another_log_is_refused_and_left(tmp_path: Path, content: bytes) -> None
         log.write({"step": 0})
         mark = log.sync()
     path.write_bytes(content)
-    with pytest.raises(StorageError, match="log: is not the log that the checkpoint was saved with; restore it from a copy"):
+    with pytest.raises(
+        StorageError, match="log: is not the log that the checkpoint was saved with; restore it from a copy"
+    ):
         MetricsLog(path, mark)
     assert path.read_bytes() == content
 
@@ -60,12 +62,14 @@ def test_a_missing_log_is_fine_only_where_nothing_was_marked(tmp_path: Path) -> 
 
 
 def test_a_value_that_json_does_not_have_is_refused(tmp_path: Path) -> None:
-    with MetricsLog(tmp_path / "log") as log, pytest.raises(StorageError, match="log: .*not a finite number"):
+    with MetricsLog(tmp_path / "log") as log, pytest.raises(StorageError, match=r"log: .*not a finite number"):
         log.write({"loss": float("nan")})
 
 
 def test_a_folder_in_its_place_is_said(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"cannot be written \(Is a directory\); free some space or check the folder"):
+    with pytest.raises(
+        StorageError, match=r"cannot be written \(Is a directory\); free some space or check the folder"
+    ):
         MetricsLog(tmp_path)
 
 

@@ -7,6 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
+from ostinato.core.clock import Tick
+from ostinato.ensembles import Member
+from ostinato.errors import NonFiniteError, RunInterruptedError, StateError, TruncatedCycleWarning
+from ostinato.storage import load_tensors
+from ostinato.training import Observer, RunConfig, resume, train
+from ostinato.training.checkpoint import CheckpointStore
+from ostinato.training.log import read_metrics
+from ostinato.training.loop import TrainingLoop
+from ostinato.training.session import Session
 from running import (
     PLAN,
     Crash,
@@ -19,17 +30,6 @@ from running import (
     partials,
     tree,
 )
-from torch import Tensor
-
-from ostinato.core.clock import Tick
-from ostinato.ensembles import Member
-from ostinato.errors import NonFiniteError, RunInterruptedError, StateError, TruncatedCycleWarning
-from ostinato.storage import load_tensors
-from ostinato.training import Observer, RunConfig, resume, train
-from ostinato.training.checkpoint import CheckpointStore
-from ostinato.training.log import read_metrics
-from ostinato.training.loop import TrainingLoop
-from ostinato.training.session import Session
 
 torch.set_num_threads(1)
 
@@ -238,18 +238,26 @@ def assert_good(folder: Path) -> None:
 
 
 def test_a_rate_that_is_too_high_stops_before_the_update(tmp_path: Path) -> None:
-    plan = {"total": 30, "cycle": {"waveform": "sawtooth", "count": 1}, "bind": [{"target": "optimizer.lr", "high": 1e20, "low": 1e-3}]}
+    plan = {
+        "total": 30,
+        "cycle": {"waveform": "sawtooth", "count": 1},
+        "bind": [{"target": "optimizer.lr", "high": 1e20, "low": 1e-3}],
+    }
     recorder = Recorder()
     message = stopped(config(plan, train__checkpoint_every=1), tmp_path / "run", recorder)
     made = len(recorder.ticks)
     assert message.startswith(f"step {made}: ")
     assert "with optimizer.lr = " in message
     assert newest_checkpoint(tmp_path / "run").name == f"step-{made:012d}"  # made updates are the ones saved
-    assert all(math.isfinite(record["loss"]) for record in read_metrics(tmp_path / "run/metrics.jsonl") if "loss" in record)
+    assert all(
+        math.isfinite(record["loss"]) for record in read_metrics(tmp_path / "run/metrics.jsonl") if "loss" in record
+    )
 
 
 def test_a_nan_in_the_data_stops_before_the_update_and_names_step_and_values(tmp_path: Path) -> None:
-    setting = config(data={"factory": "running:jittered", "args": {"bad": 57}}, train__batch_size=10, train__checkpoint_every=2)
+    setting = config(
+        data={"factory": "running:jittered", "args": {"bad": 57}}, train__batch_size=10, train__checkpoint_every=2
+    )
     recorder = Recorder()
     message = stopped(setting, tmp_path / "run", recorder)
     made = len(recorder.ticks)
@@ -261,7 +269,9 @@ def test_a_nan_in_the_data_stops_before_the_update_and_names_step_and_values(tmp
 
 
 def test_a_run_resumed_into_the_same_nan_stops_at_the_same_step(tmp_path: Path) -> None:
-    setting = config(data={"factory": "running:jittered", "args": {"bad": 57}}, train__batch_size=10, train__checkpoint_every=2)
+    setting = config(
+        data={"factory": "running:jittered", "args": {"bad": 57}}, train__batch_size=10, train__checkpoint_every=2
+    )
     message = stopped(setting, tmp_path / "run")
     before = tree(tmp_path / "run" / "checkpoint")
     with pytest.raises(NonFiniteError) as caught:
@@ -290,7 +300,11 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(tmp_path: Path, v
 
 
 def test_gradients_whose_norm_alone_overflows_are_finite(tmp_path: Path) -> None:
-    plan = {"total": 1, "cycle": {"waveform": "constant", "count": 1}, "bind": [{"target": "optimizer.lr", "low": 1e-30, "high": 1e-30}]}
+    plan = {
+        "total": 1,
+        "cycle": {"waveform": "constant", "count": 1},
+        "bind": [{"target": "optimizer.lr", "low": 1e-30, "high": 1e-30}],
+    }
     _, document = train(config(plan), tmp_path / "run", observer=Poison(0, 1e25))
     assert document["steps"] == 1
 
@@ -414,7 +428,9 @@ def test_a_configuration_edited_since_the_checkpoint_is_refused(
     assert before in text
     file.write_text(text.replace(before, after, 1))
     kept = tree(halfway)
-    with pytest.raises(StateError, match=rf"config\.toml: was changed since the checkpoint: .*{words}.*; change it back"):
+    with pytest.raises(
+        StateError, match=rf"config\.toml: was changed since the checkpoint: .*{words}.*; change it back"
+    ):
         resume(halfway)
     assert tree(halfway) == kept
 
@@ -422,7 +438,9 @@ def test_a_configuration_edited_since_the_checkpoint_is_refused(
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 def test_what_changes_no_result_may_be_edited(halfway: Path, uninterrupted: dict[str, dict[str, Any]]) -> None:
     file = halfway / "config.toml"
-    file.write_text(file.read_text().replace("checkpoint_every = 5", "checkpoint_every = 3").replace("workers = 0", "workers = 1"))
+    file.write_text(
+        file.read_text().replace("checkpoint_every = 5", "checkpoint_every = 3").replace("workers = 0", "workers = 1")
+    )
     resume(halfway)
     found, expected = fingerprint(halfway), uninterrupted[next(iter(CONFIGS))]
     assert (found["tensors"], found["metrics"]) == (expected["tensors"], expected["metrics"])

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from running import PLAN, Crash, Crasher, config, fingerprint, newest_checkpoint, partials, tree
 
 from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, OstinatoWarning, PlanError, StateError, StorageError, TargetError
 from ostinato.training import Observer, RunConfig, RunFolder, evaluate_run, load_config, resume, train
+from running import PLAN, Crash, Crasher, config, fingerprint, newest_checkpoint, partials, tree
 
 torch.set_num_threads(1)
 PLAIN = {**PLAN, "total": 10, "bind": PLAN["bind"][:1]}
@@ -45,7 +45,19 @@ def test_the_run_folder_holds_what_the_contract_names(finished: tuple[RunFolder,
 def test_the_result_has_the_contract_s_keys(finished: tuple[RunFolder, dict[str, Any]]) -> None:
     folder, document = finished
     assert json.loads(folder.result.read_text()) == document
-    keys = "schema version plan_digest data seed steps cycles snapshots metrics environment wall_s".split()
+    keys = [
+        "schema",
+        "version",
+        "plan_digest",
+        "data",
+        "seed",
+        "steps",
+        "cycles",
+        "snapshots",
+        "metrics",
+        "environment",
+        "wall_s",
+    ]
     assert set(keys) <= set(document)
     for name in ("last", "best_member", "ensemble"):
         assert {"error", "nll", "ece"} <= set(document["metrics"][name])
@@ -53,7 +65,9 @@ def test_the_result_has_the_contract_s_keys(finished: tuple[RunFolder, dict[str,
     assert document["snapshots"] == [9, 17]
     assert document["seed"] == 0
     assert document["data"]["name"] == "digits"
-    resolved = Plan.from_document(load_config(folder.config).plan or {}).resolve(steps_per_epoch=9, samples_per_step=160)
+    resolved = Plan.from_document(load_config(folder.config).plan or {}).resolve(
+        steps_per_epoch=9, samples_per_step=160
+    )
     assert document["plan_digest"] == resolved.digest
 
 
@@ -71,7 +85,9 @@ def test_without_a_plan_five_cycles_are_trained(tmp_path: Path) -> None:
 
 def test_without_out_the_first_unused_folder_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    setting = config({"total": 3, "cycle": {"waveform": "cosine", "count": 1}, "bind": PLAN["bind"][:1]}, model="linear")
+    setting = config(
+        {"total": 3, "cycle": {"waveform": "cosine", "count": 1}, "bind": PLAN["bind"][:1]}, model="linear"
+    )
     assert [str(train(setting)[0].path) for _ in range(2)] == ["runs/digits-1", "runs/digits-2"]
 
 
@@ -111,9 +127,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_which_another_process_trains_is_refused(run: Path) -> None:
-    script = (
-        "import fcntl, sys; f = open(sys.argv[1], 'rb+'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
-    )
+    script = "import fcntl, sys; f = open(sys.argv[1], 'rb+'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
     command = [shutil.which("python3") or "python3", "-c", script, str(run / "config.toml")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -172,8 +186,14 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"plan": {**PLAN, "total": 26}}, r"was begun under another plan: total was '18step', is '26step'; leave it out"),
-        ({"train.seed": 4}, r"\[train\] seed was 0, is 4; leave it out to go on with .*run, or start another run with --out"),
+        (
+            {"plan": {**PLAN, "total": 26}},
+            r"was begun under another plan: total was '18step', is '26step'; leave it out",
+        ),
+        (
+            {"train.seed": 4},
+            r"\[train\] seed was 0, is 4; leave it out to go on with .*run, or start another run with --out",
+        ),
         ({"data": "fashion-mnist"}, r"\[data\] name was 'digits', is 'fashion-mnist'"),
         ({"model": "cnn"}, r"\[model\] name was 'mlp', is 'cnn'"),
         ({"optimizer.lr": 0.3}, r"\[optimizer\] lr was 0.1, is 0.3"),
@@ -223,7 +243,9 @@ def test_with_all_checkpoints_damaged_nothing_is_touched(run: Path) -> None:
     before = tree(run)
     with (
         pytest.warns(OstinatoWarning, match="checkpoint passed over"),
-        pytest.raises(StorageError, match=r"checkpoint: every checkpoint is damaged; restore one from a copy, or start again"),
+        pytest.raises(
+            StorageError, match=r"checkpoint: every checkpoint is damaged; restore one from a copy, or start again"
+        ),
     ):
         resume(run)
     assert tree(run) == before
@@ -232,7 +254,9 @@ def test_with_all_checkpoints_damaged_nothing_is_touched(run: Path) -> None:
 def test_a_log_that_is_not_the_checkpoint_s_is_refused(run: Path) -> None:
     flip(run / "metrics.jsonl", 30)
     before = tree(run)
-    with pytest.raises(StorageError, match=r"metrics.jsonl: is not the log that the checkpoint was saved with; restore"):
+    with pytest.raises(
+        StorageError, match=r"metrics.jsonl: is not the log that the checkpoint was saved with; restore"
+    ):
         resume(run)
     assert tree(run) == before
 
@@ -267,7 +291,9 @@ def test_evaluate_averages_and_recalibrates(run: Path) -> None:
 def test_evaluate_of_a_run_without_snapshots(tmp_path: Path) -> None:
     with pytest.raises(Crash):
         train(SMALL, tmp_path / "run", observer=Crasher("updated", 3))
-    with pytest.raises(ConfigError, match=r"run: holds no snapshot yet; the first is taken at the end of the first cycle"):
+    with pytest.raises(
+        ConfigError, match=r"run: holds no snapshot yet; the first is taken at the end of the first cycle"
+    ):
         evaluate_run(tmp_path / "run")
 
 
@@ -376,7 +402,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_is_full_ends_in_one_line_and_a_folder_that_resumes(
     small_disk: Path, finished: tuple[RunFolder, dict[str, Any]]
 ) -> None:
-    with pytest.raises(StorageError, match="the disk is full; free some space|No space left"):
+    with pytest.raises(StorageError, match=r"the disk is full; free some space|No space left"):
         train(SMALL, small_disk / "run")
     subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
     resume(small_disk / "run")

@@ -64,10 +64,14 @@ class CompiledStep:
     call: Callable[..., object]
 
     @classmethod
-    def make(cls, names: Iterable[str], *, ours: bool, width: int = 32, batch: int = 16, backend: str = "inductor") -> CompiledStep:
+    def make(
+        cls, names: Iterable[str], *, ours: bool, width: int = 32, batch: int = 16, backend: str = "inductor"
+    ) -> CompiledStep:
         """Return a step whose hyperparameters `names` are ready to be driven, in our form or as plain numbers."""
         torch.manual_seed(0)
-        classes: list[type[nn.Module]] = [type("Body", (nn.Sequential,), {"forward": _forward()})]  # a code object of its own
+        classes: list[type[nn.Module]] = [
+            type("Body", (nn.Sequential,), {"forward": _forward()})
+        ]  # a code object of its own
         model = classes[0](
             nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, 10)
         )

@@ -52,7 +52,7 @@ def plain_loop(live: list[nn.Module], inputs: Tensor) -> Tensor:
         return torch.stack([model(inputs).softmax(dim=-1) for model in live]).mean(dim=0)
 
 
-def _row(name: str, make: Callable[[], nn.Module], batch: int, calls: int, rounds: int, compiled: bool) -> Row:
+def _row(name: str, make: Callable[[], nn.Module], *, batch: int, calls: int, rounds: int, compiled: bool) -> Row:
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         snapshots, live = _members(make, folder)
         inputs = torch.rand(batch, 1, 8, 8)
@@ -90,4 +90,6 @@ def measure(*, batch: int = 1, calls: int = 100, rounds: int = 21, compiled: boo
         rounds: rounds of ours and the peer in turn.
         compiled: measure ``method="compiled"`` too, which compiles for some seconds a model.
     """
-    return [_row(name, make, batch, calls, rounds, compiled) for name, make in MODELS.items()]
+    return [
+        _row(name, make, batch=batch, calls=calls, rounds=rounds, compiled=compiled) for name, make in MODELS.items()
+    ]

@@ -16,6 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, cast
 
 import torch
@@ -137,21 +138,19 @@ class BackgroundWriter:
         _WRITERS.add(self)  # so that a forked child starts anew
 
     def _reset(self) -> None:
-        self._changed = threading.Condition()
-        self._jobs: deque[_Job] = deque()
-        self._current: _Job | None = None
-        self._idle: list[HostBuffer] = [HostBuffer() for _ in range(PENDING)]
-        self._errors: list[StorageError] = []
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._free: SimpleQueue[HostBuffer] = SimpleQueue()
+        for _ in range(PENDING):
+            self._free.put(HostBuffer())
+        self._open: deque[_Job] = deque()
+        self._errors: deque[StorageError] = deque()
         self._thread: threading.Thread | None = None
-        self._ending = False
 
     def after_fork(self) -> None:
         """In a forked child: what was pending is the parent's to write, and no thread came along."""
-        for job in (*self._jobs, *([self._current] if self._current else [])):
+        for job in self._open:
             job.done = threading.Event()
-            job.error = StorageError(
-                f"the snapshot of step {job.step} is being written by the process that captured it"
-            )
+            job.error = StorageError(f"the snapshot of step {job.step} is left to the process that captured it")
             job.done.set()
         self._reset()
 
@@ -163,48 +162,28 @@ class BackgroundWriter:
         """
         for name, tensor in tensors.items():
             check_entry(name, tensor)
-        self._start()
-        with self._changed:
-            self._changed.wait_for(lambda: bool(self._idle))
-            buffer = self._idle.pop()
+        buffer = self._free.get()
         try:
             buffer.fill(tensors)
-            job = _Job(step, cycle, dict(values), buffer)
         except BaseException:
-            self._give_back(buffer)
+            self._free.put(buffer)
             raise
-        with self._changed:
-            self._jobs.append(job)
-            self._changed.notify_all()
-        return PendingMember(job)
-
-    def _give_back(self, buffer: HostBuffer) -> None:
-        with self._changed:
-            self._idle.append(buffer)
-            self._changed.notify_all()
-
-    def _start(self) -> None:
+        job = _Job(step, cycle, dict(values), buffer)
+        self._open.append(job)
+        self._queue.put(job)
         if self._thread is None or not self._thread.is_alive():
-            self._ending = False
             self._thread = threading.Thread(target=self._work, name="ostinato-snapshots", daemon=True)
             self._thread.start()
+        return PendingMember(job)
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._jobs) or self._ending)
-                if not self._jobs:
-                    return
-                job = self._jobs.popleft()
-                self._current = job
+        while (job := self._queue.get()) is not None:
             self._write(job)
-            with self._changed:
-                self._current = None
-                self._idle.append(job.buffer)
-                if job.error is not None:
-                    self._errors.append(job.error)
-                job.done.set()
-                self._changed.notify_all()
+            if job.error is not None:
+                self._errors.append(job.error)
+            self._free.put(job.buffer)
+            self._open.popleft()
+            job.done.set()
 
     def _write(self, job: _Job) -> None:
         try:
@@ -215,43 +194,41 @@ class BackgroundWriter:
             job.error.__cause__ = error
 
     def drain(self) -> None:
-        """Wait until everything queued is written; errors stay for `flush`."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._jobs and self._current is None)
+        """Wait until everything queued is written; errors stay for `raise_errors`."""
+        while self._open:
+            with contextlib.suppress(IndexError):  # written in between
+                self._open[-1].done.wait()
 
     def raise_errors(self) -> None:
         """Raise what failed since the last time, once.
 
         Raises:
-            StorageError: a snapshot was not saved; several are named in one message, all of them in ``__notes__``.
+            StorageError: a snapshot was not saved; where several were not, each is named.
         """
-        with self._changed:
-            errors, self._errors = self._errors, []
-        if not errors:
-            return
-        first = errors[0]
-        for other in errors[1:]:
-            first.add_note(str(other))
+        errors = []
+        while self._errors:
+            errors.append(self._errors.popleft())
         if len(errors) == 1:
-            raise first
-        raise StorageError("; ".join(str(error) for error in errors)) from first
+            raise errors[0]
+        if errors:
+            raise StorageError("; ".join(str(error) for error in errors)) from errors[0]
 
     def stop(self) -> None:
         """Write what is queued and end the thread; a later `submit` starts another."""
-        with self._changed:
-            self._ending = True
-            self._changed.notify_all()
         thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():  # garbage may be collected by the thread
+        if thread is None:
+            return
+        self._queue.put(None)
+        if thread is not threading.current_thread():  # garbage may be collected by the thread itself
             thread.join()
 
     def finish(self) -> None:
         """At the object's or the interpreter's end: write what is queued, and say on stderr what failed."""
         self.stop()
-        for error in self._errors:
+        while self._errors:
+            error = self._errors.popleft()
             with contextlib.suppress(Exception):
                 print(f"ostinato: {error}", file=sys.stderr)
-        self._errors = []
 
 
 _WRITERS: weakref.WeakSet[BackgroundWriter] = weakref.WeakSet()

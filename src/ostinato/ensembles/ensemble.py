@@ -495,8 +495,10 @@ class SnapshotEnsemble:
         )
 
     def _device(self) -> torch.device:
-        for tensor in self._model.parameters():
-            return tensor.device
+        for module in self._model.modules():
+            for tensor in module._parameters.values():
+                if tensor is not None:
+                    return tensor.device
         return torch.device("cpu")
 
 

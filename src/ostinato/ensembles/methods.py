@@ -222,11 +222,15 @@ class Inference:
 
 def _timed(shapes: str, run: Recording, form: Form, loop: Callable[[], Tensor]) -> MethodChoice:
     """Time both ways in turn; the median decides."""
+
+    def stacked() -> Tensor | None:
+        return run(form.inputs) if run.holds() else None
+
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(_ROUNDS):
-        for way, call in enumerate((loop, lambda: run.holds() and run(form.inputs))):
+        for way, way_of in enumerate((loop, stacked)):
             begun = time.perf_counter()
-            call()
+            way_of()
             seconds[way].append(time.perf_counter() - begun)
     slow, fast = (statistics.median(times) for times in seconds)
     return MethodChoice(shapes, "stacked" if fast < slow else "loop", slow, fast, "measured")

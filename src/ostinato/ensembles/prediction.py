@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -63,8 +64,11 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
         StorageError: the state_dict has extra state, which a snapshot cannot give back without changing the model.
     """
     state = model.state_dict()
-    known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    known |= {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    known = {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules(remove_duplicate=False)
+        for name in chain(module._parameters, module._buffers)
+    }
     for name, value in state.items():
         if name not in known or not isinstance(value, Tensor):
             raise StorageError(

@@ -11,14 +11,18 @@ from torch.optim import Optimizer
 
 __all__ = ["FORMS", "Form", "form_of", "give_form"]
 
-Form = Literal["number", "tensor", "tensor, capturable"]
-"""A plain number; a 0-dim tensor; a 0-dim tensor in an optimizer whose ``capturable`` is set."""
+Form = Literal["number", "tensor"]
+"""A plain number, or a 0-dim tensor."""
 
 FORMS: Mapping[str, Mapping[str, Form | None]] = {
     "SGD": {"lr": "tensor", "momentum": "number", "dampening": "tensor", "weight_decay": None},
     "Adam": {"lr": "number", "betas": "tensor", "eps": "number", "weight_decay": None},
     "AdamW": {"lr": "number", "betas": "tensor", "eps": "number", "weight_decay": "number"},
     "RMSprop": {"lr": "tensor", "momentum": "number", "alpha": "tensor", "eps": "number", "weight_decay": None},
+    "NAdam": {"lr": "number", "betas": "tensor", "weight_decay": None},
+    "RAdam": {"lr": "number", "betas": "tensor", "weight_decay": None},
+    "Adagrad": {"lr": "number", "weight_decay": None},
+    "Adamax": {"lr": "number", "betas": "tensor", "weight_decay": None},
 }
 """For each optimizer of torch and each hyperparameter the first form that needs no compilation after the second step; None where none does."""
 
@@ -38,7 +42,10 @@ def form_of(optimizer: Optimizer, key: str) -> tuple[Form | None, str]:
     if key not in FORMS[name]:
         return None, f"{key} of {name} has not been measured"
     form = FORMS[name][key]
-    return form, "" if form else f"torch compiles {name}'s step again whenever {key} changes, in every form"
+    return form, "" if form else (
+        f"torch compiles {name}'s step again whenever {key} changes, or cuts it in pieces, in every form;"
+        " leave the step uncompiled, or take AdamW, whose decay is decoupled"
+    )
 
 
 def give_form(group: dict[str, Any], key: str, form: Form) -> bool:
@@ -46,16 +53,12 @@ def give_form(group: dict[str, Any], key: str, form: Form) -> bool:
     if form == "number":
         return False
     device = group["params"][0].device if group["params"] else None
-    wanted = {"capturable": True} if form == "tensor, capturable" else {}
     values = group[key] if isinstance(group[key], tuple | list) else (group[key],)
-    if all(isinstance(value, Tensor) for value in values) and all(
-        group.get(name) == value for name, value in wanted.items()
-    ):
+    if all(isinstance(value, Tensor) for value in values):
         return False
     tensors = [
         value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float32, device=device)
         for value in values
     ]
     group[key] = tuple(tensors) if isinstance(group[key], tuple | list) else tensors[0]
-    group.update(wanted)
     return True

@@ -29,6 +29,8 @@ SAFE: Mapping[type[nn.Module], type[ScheduledModule]] = {
 }
 """Torch's classes, and ours that hold the same value in a buffer."""
 
+_BREAKING = ("weight_decay", "momentum")  # torch asks whether they are 0, which a compiled step cannot ask of a tensor
+
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
@@ -176,18 +178,12 @@ def _of_group(slot: GroupSlot) -> str | None:
     form, why = form_of(slot.optimizer, slot.key)
     if form is None:
         return why
-    held = isinstance(slot.raw(), Tensor)
-    kind, group = type(slot.optimizer).__name__, slot.optimizer.param_groups[slot.index]
-    if form == "number":
+    kind = type(slot.optimizer).__name__
+    if form == "number" and isinstance(slot.raw(), Tensor) and slot.key in _BREAKING:
+        return f"a tensor cuts {kind}'s step in pieces; make {slot.key} a plain number"
+    if form == "tensor" and not isinstance(slot.raw(), Tensor):
         return (
-            f"a tensor breaks the graph of {kind}'s step; make {slot.key} a plain number"
-            if held and slot.key != "lr"
-            else None
-        )
-    if not held or (form == "tensor, capturable" and not group.get("capturable")):
-        option = " and capturable=True" if form == "tensor, capturable" else ""
-        return (
-            f"a compiled step of {kind} is compiled again whenever {slot.key} changes unless it is a 0-dim tensor{option};"
+            f"a compiled step of {kind} is compiled again whenever {slot.key} changes, unless it is a 0-dim tensor;"
             " call ostinato.nn.compile_safe(model, plan, optimizer=optimizer) before torch.compile"
         )
     return None

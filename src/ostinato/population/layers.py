@@ -39,7 +39,7 @@ def _batch_norm(module: BatchNorm, frame: Frame, prefix: str, input: Tensor) -> 
     dims = [dim for dim in range(input.dim()) if dim != 1]
     batch_var, batch_mean = torch.var_mean(input, dims, correction=0)
     if module.training and mean is not None and var is not None:
-        _track(module, frame, prefix, batch_mean.detach(), batch_var.detach(), input.numel() // input.shape[1])
+        _track(module, frame, prefix, (batch_mean.detach(), batch_var.detach()), input.numel() // input.shape[1])
     return _normalised(module, input, batch_mean, batch_var)
 
 
@@ -51,9 +51,10 @@ def _normalised(module: BatchNorm, input: Tensor, mean: Tensor, var: Tensor) -> 
     return (input - mean.view(shape)) * (scale * module.weight).view(shape) + module.bias.view(shape)
 
 
-def _track(module: BatchNorm, frame: Frame, prefix: str, mean: Tensor, var: Tensor, count: int) -> None:
+def _track(module: BatchNorm, frame: Frame, prefix: str, batch: tuple[Tensor, Tensor], count: int) -> None:
     """Move the running statistics towards the batch's; without a momentum they are the mean over all batches."""
     momentum: Any = module.momentum
+    mean, var = batch
     tracked = frame.updates.get(f"{prefix}num_batches_tracked", module.num_batches_tracked)
     if tracked is not None:
         tracked = tracked + 1

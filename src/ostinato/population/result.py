@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ostinato.errors import StateError, suggest
 
-__all__ = ["PopulationResult"]
+__all__ = ["How", "PopulationResult"]
 
 Status = Literal["done", "diverged"]
+How = Literal["stacked", "compiled", "processes", "alone"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class PopulationResult:
         diverged: The step at which a member's loss or gradient was not finite, -1 for none, int64 (K,).
         totals: Updates that each member was to make, int64 (K,).
         seeds: Each member's seed.
-        how: ``"stacked"``, ``"compiled"`` (stacked and compiled) or ``"processes"`` (one by one).
+        how: ``"stacked"``, ``"compiled"`` (stacked and compiled) or ``"processes"`` (one by one), ``"alone"`` (`single`).
         reason: Why the members could not be trained at once; empty where they were.
         chunks: Numbers of members that were trained at once, one after another.
         wall_s: Seconds.
@@ -41,7 +42,7 @@ class PopulationResult:
     diverged: NDArray[np.int64]
     totals: NDArray[np.int64]
     seeds: tuple[int, ...]
-    how: Literal["stacked", "compiled", "processes"]
+    how: How
     reason: str
     chunks: tuple[int, ...]
     wall_s: float

@@ -42,6 +42,7 @@ class Rule(ABC):
 
     def restart(self) -> None:
         """Forget what depends on earlier blocks."""
+        self._started: dict[int, NDArray[np.bool_]] = {}
 
 
 class SGD(Rule):
@@ -53,9 +54,6 @@ class SGD(Rule):
         self.nesterov = nesterov
         self.states = ("momentum_buffer",) if heavy else ()
         self.restart()
-
-    def restart(self) -> None:
-        self._started: dict[int, NDArray[np.bool_]] = {}
 
     def coefficients(self, values: Mapping[Key, Floats], steps: NDArray[np.int64], group: int) -> list[Floats]:
         lr, decay = values["lr", None], values["weight_decay", None]
@@ -120,7 +118,6 @@ class AdamW(Adam):
 RULES = ("sgd", "adam", "adamw")
 """Names of the optimizers that many members take at once."""
 
-_IGNORED = {"params", "name", "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"}
 _OFF = ("amsgrad", "maximize")
 
 

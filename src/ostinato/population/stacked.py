@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -99,8 +99,8 @@ class Chunk:
         self._since = dict.fromkeys(range(len(self.members)), 0)
         self._held: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def run(self, steps: Steps, report: Callable[[int], None]) -> None:
-        """Train to the end; `report` is told how many updates each member is through."""
+    def updates(self, steps: Steps) -> Iterator[int]:
+        """Train to the end, and yield how many updates each member is through now and then."""
         self.template.machine.rule.restart()
         self.template.machine.model.train()
         events = self._events()
@@ -114,7 +114,7 @@ class Chunk:
                 steps.run(self.state, batch, partial(self._uses, step))
                 if step in events:
                     self._look(step, values[offset])
-            report(first + len(coefficients))
+            yield first + len(coefficients)
 
     def _idle(self, step: int) -> bool:
         return bool(((self.state.died >= 0) | (step >= self.totals)).all())

@@ -17,7 +17,8 @@ from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, PopulationFallbackWarning, TruncatedCycleWarning
 from ostinato.population import recipes
-from ostinato.population.alone import Alone, train_alone
+from ostinato.population.alone import train_alone
+from ostinato.population.assembly import Origin, from_alone, from_chunks
 from ostinato.population.job import Evaluate, Job, make_job
 from ostinato.population.memory import available, chunks_of
 from ostinato.population.pool import train_in_processes
@@ -120,7 +121,7 @@ def train(
             stacklevel=2,
         )
         alone = train_in_processes(job, _WORKERS, progress)
-        return _from_alone(job, alone, names, template, begun)
+        return from_alone(job, alone, Origin(names, "processes", template, (1,) * len(alone), begun))
     return _stacked(template, available() if memory_limit is None else memory_limit, compile, progress, begun)
 
 
@@ -156,7 +157,7 @@ def single(
     _warn_of_truncation(job)
     with recipes.kept_randomness():
         names = names_of(recipes.built(make_model, seed))
-    return _from_alone(job, [train_alone(job, 0)], names, "", begun)
+    return from_alone(job, [train_alone(job, 0)], Origin(names, "alone", "", (1,), begun))
 
 
 def _warn_of_truncation(job: Job) -> None:
@@ -187,70 +188,11 @@ def _stacked(
                 progress(before + sum(min(step, total) for total in totals), every)
 
         with torch.no_grad():
-            chunk.run(steps, report)
+            for step in chunk.updates(steps):
+                report(step)
         before += sum(totals)
         report(max(totals))
         done.append(chunk)
-    return _from_chunks(template, done, "compiled" if steps.compiled else "stacked", begun)
-
-
-def _from_chunks(
-    template: Template, chunks: Sequence[Chunk], how: Literal["stacked", "compiled"], begun: float
-) -> PopulationResult:
-    job = template.job
-    places = np.argsort([k for chunk in chunks for k in chunk.members])
-    order = torch.from_numpy(places)
-
-    def joined(parts: list[Tensor]) -> Tensor:
-        return torch.cat(parts)[order.to(parts[0].device)]
-
-    states = [chunk.state.tensors() for chunk in chunks]
-    sizes = [len(chunk.members) for chunk in chunks]
-    weights = {
-        name: joined([state[name][:size] for state, size in zip(states, sizes, strict=True)]) for name in states[0]
-    }
-    diverged = joined([chunk.state.died[: len(chunk.members)] for chunk in chunks]).cpu().numpy()
-    scored: dict[int, dict[int, dict[str, float]]] = {}
-    saved: dict[int, dict[int, dict[str, Tensor]]] = {}
-    for chunk in chunks:
-        for step, found in chunk.scores.metrics.items():
-            for name, (members, values) in found.items():
-                for place, value in zip(members, values.tolist(), strict=True):
-                    scored.setdefault(chunk.members[place], {}).setdefault(step, {})[name] = value
-        for step, (members, tensors) in chunk.scores.saved.items():
-            for row, place in enumerate(members):
-                saved.setdefault(chunk.members[place], {})[step] = {
-                    name: tensor[row] for name, tensor in tensors.items()
-                }
-    rest = {"names": template.names, "how": how, "reason": "", "chunks": tuple(sizes), "begun": begun}
-    return _result(job, scored=scored, weights=weights, diverged=diverged, saved=saved, **rest)
-
-
-def _from_alone(
-    job: Job, alone: Sequence[Alone], names: Mapping[str, str], reason: str, begun: float
-) -> PopulationResult:
-    weights = {name: torch.stack([one.weights[name] for one in alone]) for name in alone[0].weights}
-    diverged = np.array([one.diverged for one in alone], np.int64)
-    scored, saved = ({k: getattr(one, what) for k, one in enumerate(alone)} for what in ("metrics", "saved"))
-    rest = {"names": names, "how": "processes", "reason": reason, "chunks": (1,) * len(alone), "begun": begun}
-    return _result(job, scored=scored, weights=weights, diverged=diverged, saved=saved, **rest)
-
-
-def _result(
-    job: Job, *, scored: Mapping[int, Mapping[int, Mapping[str, float]]], weights: Mapping[str, Tensor], diverged: NDArray[np.int64],
-    saved: Mapping[int, Any], names: Mapping[str, str], how: Literal["stacked", "compiled", "processes"], reason: str, chunks: tuple[int, ...], begun: float,
-) -> PopulationResult:  # fmt: skip
-    steps = np.array(sorted({step for member in job.scored for step in member}), np.int64)
-    column = {step: place for place, step in enumerate(steps.tolist())}
-    named = {name: None for member in scored.values() for found in member.values() for name in found} or {
-        "train_loss": None
-    }
-    metrics = {name: np.full((len(job.seeds), len(steps)), np.nan) for name in named}
-    for k, member in scored.items():
-        for step, found in member.items():
-            for name, value in found.items():
-                metrics[name][k, column[step]] = value
-    totals = np.array(job.totals, np.int64)
-    return PopulationResult(
-        steps, metrics, weights, diverged, totals, job.seeds, how, reason, chunks, time.monotonic() - begun, saved, names
-    )  # fmt: skip
+    sizes = tuple(len(chunk.members) for chunk in done)
+    how: Literal["compiled", "stacked"] = "compiled" if steps.compiled else "stacked"
+    return from_chunks(job, done, Origin(template.names, how, "", sizes, begun))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Hashable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from difflib import SequenceMatcher
 from types import FunctionType
 from typing import Any
@@ -33,7 +33,9 @@ def find_in_object(address: Address, root: object) -> list[Slot]:
             f"{address.text}: brackets select an optimizer's parameter groups, but {address.root!r} is a {type(root).__name__}"
         )
     slots = _by_class(address, root) if address.owner is not None else _by_path(address, root)
-    unique = {slot.place: slot for slot in slots}
+    unique: dict[Hashable, Slot] = {}
+    for slot in slots:
+        unique.setdefault(slot.place, slot)
     if not unique:
         raise TargetError(
             f"{address.text}: matches nothing in {type(unwrapped(root)).__name__}{_what_exists(address, root)}"
