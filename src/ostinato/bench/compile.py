@@ -112,7 +112,7 @@ def _compiled(
 
     def call(*_: object) -> None:
         optimizer.zero_grad()
-        compiled(*batch).backward()
+        compiled(*batch).backward()  # type: ignore[no-untyped-call]
         stepped()
 
     return call

@@ -197,7 +197,7 @@ def record(
     flat = [*stacked.values(), *current, *[tensor.detach() for tensor in inputs]]
     try:
         with _PlainNorm():
-            traced = make_fx(torch.func.functionalize(call, remove="mutations"))(*flat)
+            traced = make_fx(torch.func.functionalize(call, remove="mutations"))(*map(torch.clone, flat))
     except Exception as error:
         raise UnstackableError(str(error).strip().partition("\n")[0] or type(error).__name__) from error
     if not before.holds():

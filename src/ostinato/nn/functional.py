@@ -54,7 +54,7 @@ def dropout(x: Tensor, p: Value, training: bool = True, inplace: bool = False) -
     number = as_number(p)
     if number is not None or not training:
         return F.dropout(x, number or 0.0, training, inplace)
-    return _scaled(x, _kept(torch.rand_like(x, dtype=torch.float32), p, x), inplace)
+    return _thinned(x, torch.rand_like(x, dtype=torch.float32), p, inplace)
 
 
 def dropout1d(x: Tensor, p: Value, training: bool = True, inplace: bool = False) -> Tensor:
@@ -116,7 +116,7 @@ def drop_path(x: Tensor, p: Value, training: bool = True, mode: Literal["row", "
     shape = (x.shape[0] if mode == "row" else 1, *(1 for _ in x.shape[1:]))
     number = as_number(p)
     if number is None:
-        return x * _kept(torch.rand(shape, device=x.device, dtype=torch.float32), p, x)
+        return _thinned(x, torch.rand(shape, device=x.device, dtype=torch.float32), p)
     if number == 0.0:
         return x
     kept = x.new_empty(shape).bernoulli_(1.0 - number)
@@ -127,18 +127,15 @@ def _channels(x: Tensor, p: Value, inplace: bool, *, batched: bool) -> Tensor:
     """Drop whole channels: the first two dimensions of a batch, the first without one."""
     leading = 2 if batched else 1
     shape = (*x.shape[:leading], *(1 for _ in x.shape[leading:]))
-    return _scaled(x, _kept(torch.rand(shape, device=x.device, dtype=torch.float32), p, x), inplace)
+    return _thinned(x, torch.rand(shape, device=x.device, dtype=torch.float32), p, inplace)
 
 
-def _kept(uniform: Tensor, p: Value, like: Tensor) -> Tensor:
-    """Return 1 / (1 - p) where a uniform number is at least p, else 0; zeros for p = 1."""
-    p = torch.as_tensor(p, dtype=torch.float32, device=like.device)
-    scale = torch.where(p < 1.0, 1.0 / (1.0 - p), 0.0)
-    return torch.where(uniform >= p, scale, 0.0).to(like.dtype)
-
-
-def _scaled(x: Tensor, noise: Tensor, inplace: bool) -> Tensor:
-    return x.mul_(noise) if inplace else x * noise
+def _thinned(x: Tensor, uniform: Tensor, p: Value, inplace: bool = False) -> Tensor:
+    """Return x / (1 - p) where a uniform number is at least p, else 0; zeros for p = 1."""
+    p = torch.as_tensor(p, dtype=torch.float32, device=x.device)
+    kept = uniform >= p
+    scale = torch.where(p < 1.0, 1.0 / (1.0 - p), 0.0).to(x.dtype)
+    return x.mul_(kept).mul_(scale) if inplace else x * kept * scale
 
 
 def batch_norm(
