@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ostinato.core import domains
 from ostinato.core.address import Address
+from ostinato.core.memory import frozen
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import DomainError, ForeignWriteWarning, OstinatoError, TargetError
 from ostinato.targets import (
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Driver"]
 
 Row = tuple[float, ...]
+_Single = tuple[dict[Any, Any], Any, int, Slot]
+_Run = tuple[Any, int, list[dict[Any, Any]], list[Slot]]
 _BLOCK = 1024
+_SHORTEST_RUN = 4
 
 
 class Driver:
@@ -115,9 +119,9 @@ class Driver:
                         self._pending = error
 
     def _lay_out(self) -> None:
-        """Arrange the columns, and which slot takes which."""
+        """Arrange the columns, and which place takes which: runs of places that share key and column, and the others one by one."""
         columns: dict[tuple[str, float], int] = {}
-        self._cells: list[tuple[dict[Any, Any], Any, int, Slot]] = []
+        cells: dict[tuple[Any, int], list[tuple[dict[Any, Any], Slot]]] = {}
         self._others: list[tuple[Slot, int]] = []
         for target, slots in self.slots.items():
             relative = self.resolved.plan.bound[target].relative
@@ -128,8 +132,15 @@ class Driver:
                 if cell is None:
                     self._others.append((slot, column))
                 else:
-                    self._cells.append((*cell, column, slot))
+                    cells.setdefault((cell[1], column), []).append((cell[0], slot))
         self._columns = tuple(columns)
+        self._singles: list[_Single] = []
+        self._runs: list[_Run] = []
+        for (key, column), places in cells.items():
+            if len(places) < _SHORTEST_RUN:
+                self._singles.extend((owner, key, column, slot) for owner, slot in places)
+            else:
+                self._runs.append((key, column, [owner for owner, _ in places], [slot for _, slot in places]))
         self._block_start = -1
         self._row = self._row_at(self._count)
 
@@ -184,7 +195,7 @@ class Driver:
         if self._block_start < 0 or not 0 <= place < _BLOCK:
             self._block_start = count - count % _BLOCK
             place = count - self._block_start
-            counts = np.arange(self._block_start, self._block_start + _BLOCK, dtype=np.int64)
+            counts = frozen(np.arange(self._block_start, self._block_start + _BLOCK, dtype=np.int64))
             values = [self.resolved.curves[target].function(counts) * factor for target, factor in self._columns]
             self._rows = list(zip(*(column.tolist() for column in values), strict=True)) or [()] * _BLOCK
         return self._rows[place]
@@ -192,51 +203,84 @@ class Driver:
     def enforce(self, count: int) -> None:
         """Put the values of update `count` in force, without looking at what was there."""
         self._count, self._row = count, self._row_at(count)
-        for owner, key, column, _ in self._cells:
+        for owner, key, column, _ in self._singles:
             owner[key] = self._row[column]
+        for key, column, owners, _ in self._runs:
+            for owner in owners:
+                owner[key] = self._row[column]
         for slot, column in self._others:
             slot.write(self._row[column])
 
-    def advance(self, count: int, *, thorough: bool = False) -> None:
+    def advance(self, count: int) -> None:
         """Put the values of update `count` in force, and report plain values that are not the ones written before.
 
-        Args:
-            count: The update.
-            thorough: Look at tensors and set values too, and find all slots anew, which costs more.
+        This runs at every step. A value that is the very object written before is left at that; only another one is looked at closely.
         """
         if self._pending is not None:
             raise self._pending
-        changed = any(watch.changed() for watch in self._watches)
-        if thorough and not changed:
-            self._inspect()
-        if thorough or changed:
-            self.attach(announce=changed)
-            self.enforce(count)
-            return
-        before, row = self._row, self._row_at(count)
+        for watch in self._watches:
+            if watch.changed():
+                self.attach(announce=True)
+                self.enforce(count)
+                return
+        before = self._row
+        place = count - self._block_start
+        row = self._rows[place] if place < _BLOCK else self._row_at(count)
+        self._count, self._row = count, row
         stale = False
-        for owner, key, column, slot in self._cells:
-            found = owner[key]
-            if found is not before[column]:
-                if not slot.holds(before[column]):
-                    self._report(slot, before[column], 4)
-                if isinstance(found, Tensor):
-                    stale = True
-                    continue
-            owner[key] = row[column]
+        for owner, key, column, slot in self._singles:
+            if owner[key] is not before[column] and self._differs(slot, before[column], count):
+                stale = True  # a tensor, which will be filled in place
+            else:
+                owner[key] = row[column]
+        for key, column, owners, slots in self._runs:
+            old, new = before[column], row[column]
+            for owner in owners:
+                if owner[key] is not old:
+                    break
+                owner[key] = new
+            else:
+                continue
+            stale |= self._write_run(key, owners, slots, old, new)
         for slot, column in self._others:
             slot.write(row[column])
-        self._count, self._row = count, row
-        if stale:  # somebody made a plain number a tensor, which is filled in place from now on
+        if stale:
             self.attach()
             self.enforce(count)
 
-    def _inspect(self) -> None:
-        """Report every value that is not the one written before, tensors included."""
-        placed = [*self._others, *((slot, column) for _, _, column, slot in self._cells)]
-        for slot, column in placed:
-            if not slot.holds(self._row[column]):
-                self._report(slot, self._row[column], 5)
+    def _write_run(self, key: Any, owners: list[dict[Any, Any]], slots: list[Slot], old: float, new: float) -> bool:
+        """Write what remains of a run in which somebody else wrote; return whether slots have to be found anew."""
+        stale = False
+        for owner, slot in zip(owners, slots, strict=True):
+            if owner[key] is not old and owner[key] is not new and self._differs(slot, old, self._count):
+                stale = True
+            else:
+                owner[key] = new
+        return stale
+
+    def _differs(self, slot: Slot, written: float, count: int) -> bool:
+        """Look at a plain value that is another object than the one written; return whether it is a tensor now."""
+        if not slot.holds(written):
+            self._report(slot, written, count - 1, 5)
+        return isinstance(slot.raw(), Tensor)
+
+    def inspect(self, count: int) -> None:
+        """Put the values of update `count` in force after looking at everything: tensors and set values too, and where all slots are."""
+        if self._pending is not None:
+            raise self._pending
+        changed = any(watch.changed() for watch in self._watches)
+        if not changed:
+            for slot, column in self._placed():
+                if not slot.holds(self._row[column]):
+                    self._report(slot, self._row[column], count - 1, 5)
+        self.attach(announce=changed)
+        self.enforce(count)
+
+    def _placed(self) -> Iterator[tuple[Slot, int]]:
+        """Yield every slot with its column."""
+        yield from self._others
+        yield from ((slot, column) for _, _, column, slot in self._singles)
+        yield from ((slot, column) for _, column, _, slots in self._runs for slot in slots)
 
     def restore(self) -> None:
         """Give every driven value back what it was before binding."""
@@ -244,11 +288,11 @@ class Driver:
             for slot in slots:
                 slot.write(self.originals[slot.label])
 
-    def _report(self, slot: Slot, written: float, level: int) -> None:
+    def _report(self, slot: Slot, written: float, step: int, level: int) -> None:
         if slot.label not in self._reported:
             self._reported.add(slot.label)
             warnings.warn(
-                f"{slot.label}: the plan wrote {written!r} for step {self._count}, but {slot.shown()} was found there;"
+                f"{slot.label}: the plan wrote {written!r} for step {step}, but {slot.shown()} was found there;"
                 " something else writes it too: remove the other writer, or wrap it in scheduler.paused()",
                 ForeignWriteWarning,
                 stacklevel=level,

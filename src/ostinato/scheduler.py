@@ -61,7 +61,8 @@ class Scheduler:
         self._resolved = driver.resolved
         self._count = count
         self._past_total = False
-        self._cycle_ends = _end_of_cycle(driver.resolved, count)
+        self._clock, self._values = driver.resolved.clock, driver.resolved.values
+        self._set_horizon(count)
         if not driver.idle:
             driver.enforce(count)
 
@@ -104,27 +105,53 @@ class Scheduler:
             PastTotalWarning: The plan has fewer steps; its last values hold. Given once.
             ForeignWriteWarning: A value is not the one written before. Given once a value.
         """
-        resolved, first = self._resolved, self._count
         if not stepped:
-            return Tick(resolved.clock, resolved.values, first, advanced=False)
+            return Tick(self._clock, self._values, self._count, advanced=False)
+        if by != 1 or by is True:
+            return self._jump(by)
+        count = self._count + 1
+        self._count = count
+        if count >= self._horizon:
+            self._look(count)
+        elif not self._driver.idle:
+            self._driver.advance(count)
+        return Tick(self._clock, self._values, count - 1)
+
+    def _jump(self, by: int) -> Tick:
+        """Make several updates at once."""
         if isinstance(by, bool) or not isinstance(by, int) or by < 1:
             raise StateError(
                 f"step: got by={by!r}, expected a whole number of at least 1; to go elsewhere load a state"
             )
-        self._count = count = first + by
-        if count > resolved.total and not self._past_total:
+        first, self._count = self._count, self._count + by
+        if self._count >= self._horizon:
+            self._look(self._count)
+        elif not self._driver.idle:
+            self._driver.advance(self._count)
+        return Tick(self._clock, self._values, self._count - 1, first=first)
+
+    def _look(self, count: int) -> None:
+        """Do what a step at the end of a cycle, or past the total, does more than others."""
+        if count > self._resolved.total and not self._past_total:
             self._past_total = True
             warnings.warn(
-                f"step {count} of a plan of {resolved.total} steps; the last values hold",
+                f"step {count} of a plan of {self._resolved.total} steps; the last values hold",
                 PastTotalWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         ended = count >= self._cycle_ends
+        self._set_horizon(count)
+        if self._driver.idle:
+            return
         if ended:
-            self._cycle_ends = _end_of_cycle(resolved, count)
-        if not self._driver.idle:
-            self._driver.advance(count, thorough=ended)
-        return Tick(resolved.clock, resolved.values, count - 1, first=first)
+            self._driver.inspect(count)
+        else:
+            self._driver.advance(count)
+
+    def _set_horizon(self, count: int) -> None:
+        """Note up to where steps need no more than `Driver.advance`."""
+        self._cycle_ends = _end_of_cycle(self._resolved, count)
+        self._horizon = self._cycle_ends if self._past_total else min(self._cycle_ends, self._resolved.total + 1)
 
     @contextmanager
     def paused(self) -> Iterator[Scheduler]:

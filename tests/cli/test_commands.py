@@ -161,7 +161,7 @@ def losses(folder: Path) -> list[float]:
 
 
 @pytest.mark.slow
-def test_torchrun_trains_stops_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+def test_torchrun_trains_and_goes_on_from_an_earlier_checkpoint_bit_for_bit(tmp_path: Path) -> None:
     file = plan_file(tmp_path)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
     launcher = [*launcher, "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "ostinato", "train"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import ostinato as ost
 from ostinato import schedules
 from ostinato.core.rotation import Rotation
-from ostinato.core.schedules import interpolate
+from ostinato.core.schedules import Context, interpolate
 from ostinato.core.waveforms import WAVEFORMS, waveform
 from strategies import RATES, UNSHAPED, WAVEFORM_NAMES, courses, decimals, plans, shapes, shares, shifts, zigzag
 
@@ -121,6 +121,20 @@ def test_a_schedule_resolves_to_bounds_that_hold(schedule: ost.Schedule) -> None
     curve = plan.resolve(**RATES).curves["loss.x"]
     found = curve(np.arange(400))
     assert found.min() >= curve.low
+    assert found.max() <= curve.high
+
+
+signed = decimals(-2.0, 2.0)
+lines = st.builds(schedules.linear, signed, signed, over=st.just(9))
+
+
+@given(st.lists(lines, min_size=2, max_size=3), st.sampled_from([schedules.product, schedules.sum]))
+def test_the_bounds_of_products_and_sums_hold_for_values_of_either_sign(
+    parts: list[ost.Schedule], combine: Any
+) -> None:
+    curve = combine(*parts).resolve(Context())
+    found = curve(np.arange(12))
+    assert curve.low <= found.min()
     assert found.max() <= curve.high
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import overload
 
 from ostinato.core.cycles import Cycle, Rhythm
@@ -41,6 +41,7 @@ class Clock:
     warmup: int
     cycle: Cycle | None
     rhythm: Rhythm | None
+    _seen: list[Span] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def cycles(self) -> Cycles:
@@ -62,7 +63,12 @@ class Clock:
         """Return the cycle of a step; None during the warm-up, past the total, or without a cycle."""
         if self.rhythm is None or not self.warmup <= step < self.total:
             return None
-        return self.span(self.rhythm.index(step - self.warmup))
+        for span in self._seen:
+            if span.start <= step < span.end:
+                return span
+        span = self.span(self.rhythm.index(step - self.warmup))
+        self._seen[:] = [span]  # a run asks for the same cycle again and again
+        return span
 
     def ends(self, start: int, stop: int) -> list[int]:
         """Return the steps in [start, stop) that are the last of a complete cycle."""

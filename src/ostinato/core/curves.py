@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.core.memory import frozen
 from ostinato.core.waveforms import FloatArray, IntArray
 from ostinato.errors import PlanError
 
@@ -43,14 +44,14 @@ class Curve:
             raise PlanError(f"count: got {count!r}, expected a whole number or an array of them")
         if counts.size and int(counts.min()) < 0:
             raise PlanError(f"count: got {int(counts.min())}, expected at least 0")
-        values = self.function(np.ascontiguousarray(counts, dtype=np.int64))
+        values = self.function(np.array(counts, dtype=np.int64))
         return float(values[0]) if np.ndim(count) == 0 else values
 
 
 def blocks(start: int, stop: int, size: int = BLOCK) -> Iterator[IntArray]:
     """Yield the counts from `start` to `stop` - 1 in int64 arrays of at most `size`."""
     for first in range(start, stop, size):
-        yield np.arange(first, min(first + size, stop), dtype=np.int64)
+        yield frozen(np.arange(first, min(first + size, stop), dtype=np.int64))
 
 
 def hull(*curves: Curve) -> tuple[float, float]:

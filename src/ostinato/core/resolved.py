@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from ostinato.core.bindings import Binding
 from ostinato.core.clock import Clock, Cycles
 from ostinato.core.curves import Curve, blocks
 from ostinato.core.cycles import Rhythm
+from ostinato.core.memory import Remembered, frozen
 from ostinato.core.plan import Plan
 from ostinato.core.schedules import Context, located
 from ostinato.core.units import Duration, Rates, whole
@@ -99,7 +100,7 @@ class ResolvedPlan:
         """
         if start < 0 or stride < 1:
             raise PlanError(f"table: got start={start}, stride={stride}, expected start >= 0 and stride >= 1")
-        steps = np.arange(start, self.total if stop is None else stop, stride, dtype=np.int64)
+        steps = frozen(np.arange(start, self.total if stop is None else stop, stride, dtype=np.int64))
         dtype = np.dtype([("step", np.int64), *((target, np.float64) for target in self.curves)])
         table = np.empty(steps.shape, dtype=dtype)
         table["step"] = steps
@@ -150,10 +151,11 @@ def resolve(plan: Plan, rates: Rates) -> ResolvedPlan:
             period = None if duration is None else rates.counts(duration, plan.unit, "period", span)
             rhythm = Rhythm.of(plan.cycle, period, span)
     context = Context(plan.unit, rates, span, plan.cycle, rhythm)
+    held = Remembered(lambda step: frozen(np.maximum(np.minimum(step, total - 1) - warmup, 0)))
     base = {}
     for target, binding in plan.bound.items():
         with located(f"{target}: "):
-            base[target] = _on_clock(binding.schedule.resolve(context), total, warmup, _warms(target, binding))
+            base[target] = _on_clock(binding.schedule.resolve(context), held, warmup if _warms(target, binding) else 0)
     curves = {
         target: _effective(target, plan, base) if plan.bound[target].effective else curve
         for target, curve in base.items()
@@ -185,16 +187,15 @@ def _warms(target: str, binding: Binding) -> bool:
     return Address.parse(target).is_rate if binding.warmup is None else binding.warmup
 
 
-def _on_clock(curve: Curve, total: int, warmup: int, warms: bool) -> Curve:
-    """Return the curve over steps: preceded by the warm-up, held after the total."""
+def _on_clock(curve: Curve, held: Callable[[IntArray], IntArray], warmup: int) -> Curve:
+    """Return the curve over steps: `held` before the cycles and after the total, preceded by a climb of `warmup` steps."""
+    if not warmup:
+        return Curve(lambda step: curve.function(held(step)), curve.low, curve.high)
     first = curve(0)
 
     def value(step: IntArray) -> FloatArray:
-        values = curve.function(np.maximum(np.minimum(step, total - 1) - warmup, 0))
-        return np.where(step < warmup, ramp(step, warmup, 0.0, first), values) if warms and warmup else values
+        return np.where(step < warmup, ramp(step, warmup, 0.0, first), curve.function(held(step)))
 
-    if not (warms and warmup):
-        return Curve(value, curve.low, curve.high)
     climb = float(ramp(np.zeros(1, dtype=np.int64), warmup, 0.0, first)[0])
     return Curve(value, min(curve.low, climb), max(curve.high, climb))
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.core.curves import Curve
 from ostinato.core.cycles import Cycle, Harmonic, Rhythm, Timeline
+from ostinato.core.memory import Remembered
 from ostinato.core.rotation import Rotation
 from ostinato.core.units import Duration, DurationLike, Rates, exact, finite
 from ostinato.core.units import whole as whole_counts
@@ -29,6 +30,7 @@ __all__ = ["Context", "Hold", "Linear", "OneCycle", "Schedule", "Wave", "Write",
 
 Write = Callable[[Duration, str], int | str]
 Scale = Literal["linear", "geometric"]
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -50,6 +52,11 @@ class Context:
     cycle: Cycle | None = None
     rhythm: Rhythm | None = None
     origin: int = 0
+    _shared: dict[Any, Remembered[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def remembered(self, key: Hashable, function: Callable[[IntArray], Result]) -> Remembered[Result]:
+        """Return `function` with a memory that all parts of the plan which ask for the same key share."""
+        return self._shared.setdefault(key, Remembered(function))
 
     def counts(self, duration: DurationLike, what: str) -> Fraction:
         """Return a duration in counts, exactly; ``1dur`` is the total less the warm-up."""
@@ -197,12 +204,20 @@ class Wave(Schedule):
         timeline, cycle, origin = self._timeline(context)
         shape, decay, parameters = waveform(cycle.waveform), cycle.amplitude_decay, cycle.parameters
         rotation = Rotation.by(self.shift)
+        key = (self.cycle, origin)
+        position = context.remembered(
+            ("position", *key), lambda count: timeline.position(count - origin if origin else count)
+        )
+
+        def level_at(count: IntArray) -> FloatArray:
+            index, done, whole = position(count)
+            level = shape(rotation(done, whole), **parameters)
+            return level if decay == 1.0 else np.power(decay, index) * level
+
+        level_of = context.remembered(("level", *key, self.shift), level_at)
 
         def value(count: IntArray) -> FloatArray:
-            index, done, whole = timeline.position(count - origin)
-            level = shape(rotation(done, whole), **parameters)
-            if decay != 1.0:
-                level = np.power(decay, index) * level
+            level = level_of(count)
             return interpolate(1.0 - level if self.mirrored else level, self.low, self.high, self.scale)
 
         return Curve(value, self.low, self.high)

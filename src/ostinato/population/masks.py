@@ -125,7 +125,7 @@ def equip_masks(model: nn.Module, frame: Frame) -> int:
     """Let the dropout layers of a model draw from `frame`; return how many there are."""
     layers = [module for module in model.modules() if _draws(module)]
     for layer, module in enumerate(layers):
-        module.forward = partial(_forward, module, frame, layer)  # type: ignore[method-assign]
+        module.forward = partial(_forward, module, frame, layer)
     return len(layers)
 
 

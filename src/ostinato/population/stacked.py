@@ -19,7 +19,7 @@ from ostinato.population.values import GroupPlace, Values
 
 __all__ = ["Chunk", "Steps"]
 
-_BLOCK = 256
+_BLOCK = 64
 _MEMBER_STEPS = 50_000
 _WORK = 1_000_000_000
 

@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -170,7 +170,7 @@ def traced(machine: Machine, state: State, batch: Batch, *, fake: bool) -> Trace
         machine.step(*_unflattened(tensors, state))
         return []
 
-    mode = "fake" if fake else "real"
+    mode: Literal["fake", "real"] = "fake" if fake else "real"
     return Traced(make_fx(flat, tracing_mode=mode, _allow_non_fake_inputs=fake)(*_flattened(state, batch)))
 
 

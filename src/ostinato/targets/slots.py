@@ -77,8 +77,9 @@ class Slot(ABC):
         """Set the number; a tensor is filled in place and keeps its identity."""
         current = self.raw()
         if isinstance(current, Tensor):
-            with torch.no_grad():
-                current.fill_(value)
+            if current.requires_grad:
+                raise TargetError(f"{self.label}: holds {_described(current)}, expected a number")
+            current.fill_(value)
         else:
             self._put(value)
 
