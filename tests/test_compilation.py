@@ -57,13 +57,12 @@ def test_a_plain_number_is_compiled_until_dynamo_gives_up_and_a_buffer_once(capl
     assert not plain.steady
 
 
-def test_a_tensor_in_torchs_own_module_breaks_the_graph_and_counts_as_unsteady():
+def test_a_tensor_in_torchs_own_module_compiles_nothing_and_counts_as_unsteady():
     module = nn.Dropout(0.1)
     module.p = torch.tensor(0.1)
     model = torch.compile(Net(module), backend="eager")
     counts = count_recompiles(lambda place: model(torch.ones(4)), 3)
     assert sum(counts.graphs) == 0
-    assert counts.breaks > 0
     assert not counts.steady
 
 
@@ -98,11 +97,13 @@ def test_compiled_losses_are_the_eager_ones():
             torch.testing.assert_close(compiled(logits, target), loss(logits, target), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_dropout_draws_what_torchs_compiled_dropout_draws():
     x = torch.randn(100, 100)
     results = []
     for module in (onn.Dropout(0.25), nn.Dropout(0.25)):
-        compiled = torch.compile(Net(module), backend="aot_eager")
+        compiled = torch.compile(Net(module))
         torch.manual_seed(5)
         results.append(compiled(x))
     torch.testing.assert_close(*results, rtol=1e-6, atol=0)
@@ -116,7 +117,7 @@ def test_compiled_models_are_detected_and_each_binding_named():
     model.compile(backend="eager")
     assert [finding.label for finding in recompiling(scheduler)] == ["model.1.p", "model.0.momentum"]
     assert {finding.target for finding in recompiling(scheduler, ["loss"])} == set(targets)
-    with pytest.warns(RecompileWarning, match=r"model\.1\.p: torch's Dropout takes p .* compile_safe"):
+    with pytest.warns(RecompileWarning, match=r"model\.1\.p: torch's Dropout takes p as a constant; call"):
         warn_of(recompiling(scheduler))
     onn.compile_safe(model, scheduler.plan, loss=loss)
     again = scheduler.plan.bind(model=model, loss=loss)
@@ -158,7 +159,7 @@ def test_an_optimizer_of_a_form_that_torch_refuses_says_so():
 def test_no_recompiles_over_three_cycles_with_inductor(names):
     counts = measure_one(names, ours=True)
     assert counts.steady
-    assert counts.graphs[2:] == (0,) * 16
+    assert counts.graphs[2:] == (0,) * 34
 
 
 @pytest.mark.slow

@@ -283,7 +283,7 @@ def test_training_leaves_the_random_states_alone_and_tells_progress() -> None:
 
 
 def test_subsets_give_each_member_examples_of_its_own() -> None:
-    rows = [list(range(0, 40)), list(range(30, 70))]
+    rows = [list(range(40)), list(range(30, 70))]
     result = train(plain_mlp, [plan(), plan()], DATA, subsets=rows, batch_size=16, compile=False)
     for k, row in enumerate(rows):
         own = (DATA[0][0][row], DATA[0][1][row]), DATA[1]

@@ -19,7 +19,7 @@ from ostinato.nn import FocalLoss, compile_safe
 
 __all__ = ["SEVEN", "CompiledStep", "measure", "measure_one", "measure_time"]
 
-_CYCLES, _PERIOD = 3, 6
+_CYCLES, _PERIOD = 3, 12  # more values in a cycle than the 8 compilations after which Dynamo gives up
 
 SEVEN: Mapping[str, tuple[str, Binding]] = {
     "lr": ("optimizer.lr", wave(1e-4, 1e-2)),
