@@ -17,10 +17,12 @@ demo: $(READY)  ## train on digits under a plan with five voices, and write the 
 	$(BIN)/ostinato train examples/digits.toml
 
 test: $(READY)  ## everything that must hold before a change lands
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" tests
+	$(PYTEST) --doctest-modules src
 
 test-all: $(READY)  ## the longer checks too
-	$(PYTEST)
+	$(PYTEST) tests
+	$(PYTEST) --doctest-modules src
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check $(SOURCES)

@@ -37,6 +37,7 @@ _BLOCK = 1 << 20
 _WORDS = {
     errno.ENOSPC: ("the disk is full", "free some space and run it again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run it again"),
+    errno.EFBIG: ("the file would be larger than is allowed here", "raise the limit, or choose another file system"),
     errno.EACCES: ("permission denied", "check the owner and mode of the folder, or choose another one"),
     errno.EPERM: ("permission denied", "check the owner and mode of the folder, or choose another one"),
     errno.EROFS: ("the file system is read-only", "choose a folder that can be written"),

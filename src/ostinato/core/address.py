@@ -66,6 +66,10 @@ class Address:
             raise PlanError(
                 f"target: got {text!r}, expected an address such as 'optimizer.lr', 'optimizer[0].lr', 'model:Dropout.p' or 'loss.label_smoothing'"
             )
+        if text == "step":
+            raise PlanError(
+                "target: 'step' is the first column of every table; give the object another name, as in 'steps'"
+            )
         path = tuple(match["path"].split(".")[1:])
         attribute = tuple(match["attribute"].split(".")[1:]) if match["owner"] else path
         if not match["owner"] and path and path[-1] in ("*", "**"):

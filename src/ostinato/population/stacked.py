@@ -19,7 +19,10 @@ from ostinato.population.values import GroupPlace, Values
 
 __all__ = ["Chunk", "Steps"]
 
-_BLOCK = 64
+_BLOCK = (
+    1024  # steps whose values are computed at once: a call of a curve costs about as much for one step as for hundreds
+)
+_REPORT = 64  # steps from one report to the next
 _MEMBER_STEPS = 50_000
 _WORK = 1_000_000_000
 
@@ -104,17 +107,20 @@ class Chunk:
         self.template.machine.rule.restart()
         self.template.machine.model.train()
         events = self._events()
-        for first in range(0, self.total, _BLOCK):
-            if self._idle(first):
-                break
-            coefficients, values = self._block(np.arange(first, min(first + _BLOCK, self.total), dtype=np.int64))
-            for offset in range(len(coefficients)):
-                step = first + offset
-                batch = self._batch(step, coefficients[offset], values[offset])
-                steps.run(self.state, batch, partial(self._uses, step))
-                if step in events:
-                    self._look(step, values[offset])
-            yield first + len(coefficients)
+        for step in range(self.total):
+            place = step % _BLOCK
+            if step % _REPORT == 0 and step:
+                yield step
+                if self._idle(step):
+                    return
+            if place == 0:
+                block = np.arange(step, min(step + _BLOCK, self.total), dtype=np.int64)
+                coefficients, values = self._block(block)
+            batch = self._batch(step, coefficients[place], values[place])
+            steps.run(self.state, batch, partial(self._uses, step))
+            if step in events:
+                self._look(step, values[place])
+        yield self.total
 
     def _idle(self, step: int) -> bool:
         return bool(((self.state.died >= 0) | (step >= self.totals)).all())
