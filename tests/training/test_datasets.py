@@ -95,7 +95,7 @@ def test_real_archives(path: str, classes: int, shape: tuple[int, ...], sizes: t
 def test_idx_files(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
     for values in (IMAGES, LABELS):
-        path.write_bytes(gzip.compress(_idx(values)))
+        path.write_bytes(gzip.compress(_idx(values), mtime=0))
         assert np.array_equal(read_idx(path), values)
 
 
@@ -108,14 +108,14 @@ def _flipped(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(_idx(IMAGES))[:-40], "cannot be read as gzip: .*; delete it"),
-        (_flipped(gzip.compress(_idx(IMAGES))), "cannot be read as gzip"),
+        (gzip.compress(_idx(IMAGES), mtime=0)[:-40], "cannot be read as gzip: .*; delete it"),
+        (_flipped(gzip.compress(_idx(IMAGES), mtime=0)), "cannot be read as gzip"),
         (_idx(IMAGES), "cannot be read as gzip"),
         (b"", "starts with , expected an idx file"),
-        (gzip.compress(_idx(IMAGES, 0x0D03)), "starts with 00000d03, expected an idx file of bytes"),
-        (gzip.compress(_idx(IMAGES)[:-1]), r"has 863 bytes of data, its header \(12, 9, 8\) says 864"),
-        (gzip.compress(_idx(IMAGES)[:9]), "ends inside its header"),
-        (gzip.compress(_idx(LABELS) + b"x"), "has 13 bytes of data"),
+        (gzip.compress(_idx(IMAGES, 0x0D03), mtime=0), "starts with 00000d03, expected an idx file of bytes"),
+        (gzip.compress(_idx(IMAGES)[:-1], mtime=0), r"has 863 bytes of data, its header \(12, 9, 8\) says 864"),
+        (gzip.compress(_idx(IMAGES)[:9], mtime=0), "ends inside its header"),
+        (gzip.compress(_idx(LABELS) + b"x", mtime=0), "has 13 bytes of data"),
     ],
 )
 def test_damaged_idx_files(tmp_path: Path, content: bytes, message: str) -> None:
