@@ -175,14 +175,14 @@ def test_a_very_long_run_is_looked_at_in_samples(tmp_path: Path) -> None:
 
 def test_odd_plans_are_shown(tmp_path: Path) -> None:
     plan = ost.Plan(
-        total=1, unit="round", bindings={"optimizer[red].lr": -0.0, "step": 1.0, **{f"x.a{k}": k for k in range(9)}}
+        total=1, unit="round", bindings={"optimizer[red].lr": -0.0, "steps": 1.0, **{f"x.a{k}": k for k in range(9)}}
     )
     path = saved(tmp_path, plan)
     result = invoke(path, "--rows", 0)
     assert result.exit_code == 0
     assert "optimizer[red].lr" in result.stdout
     assert "1 round" in result.stdout
-    assert document(path)["values"][0]["values"]["step"] == 1.0
+    assert document(path)["values"][0]["values"]["steps"] == 1.0
     assert document(saved(tmp_path, ost.Plan(total=7)))["targets"] == []
     assert invoke(tmp_path / "plan.json").exit_code == 0
 
