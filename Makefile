@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 SOURCES := src tests
 
-.PHONY: demo test test-all check format clean
+.PHONY: demo test test-all check format bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+bench: $(READY)  ## ratios against the peers, side by side in one process; leave the machine alone meanwhile
+	$(BIN)/ostinato bench all
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

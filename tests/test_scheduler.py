@@ -131,8 +131,9 @@ def test_past_the_total_the_last_value_holds_with_one_warning() -> None:
 
 def test_a_jump_past_the_total_crosses_only_what_is_there() -> None:
     scheduler = plan(8).bind(optimizer=sgd())
-    with pytest.warns(PastTotalWarning):
+    with pytest.warns(PastTotalWarning) as caught:
         assert scheduler.step(by=100).crossed == (3, 7)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(("total", "fits"), [(25, "20 or 30"), (7, "10")])
@@ -229,6 +230,20 @@ def test_a_foreign_float_is_reported_once_with_both_values() -> None:
         optimizer.param_groups[0]["lr"] = 0.5
         scheduler.step()
     assert lr(optimizer) == scheduler.values["optimizer.lr"]
+
+
+@pytest.mark.parametrize("by", [2, 3, 4])  # within a cycle, and over its end
+@pytest.mark.parametrize("groups", [1, 5])  # a lone value, and a run of equal ones
+def test_a_foreign_write_before_a_jump_is_dated_by_the_step_it_was_written_for(by: int, groups: int) -> None:
+    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))]} for _ in range(groups)], lr=0.7)
+    scheduler = plan().bind(optimizer=optimizer)
+    scheduler.step()
+    optimizer.param_groups[-1]["lr"] = 0.5
+    with pytest.warns(ForeignWriteWarning, match=rf"optimizer\[{groups - 1}\]\.lr.*for step 1, ") as caught:
+        scheduler.step(by=by)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert {group["lr"] for group in optimizer.param_groups} == {scheduler.values["optimizer.lr"]}
 
 
 @pytest.mark.parametrize("found", [None, "warm", True, float("nan"), torch.zeros(3)])

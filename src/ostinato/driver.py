@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
@@ -29,13 +30,15 @@ from ostinato.targets import (
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "level_outside"]
 
 Row = tuple[float, ...]
 _Single = tuple[dict[Any, Any], Any, int, Slot]
 _Run = tuple[Any, int, list[dict[Any, Any]], list[Slot]]
 _BLOCK = 1024
 _SHORTEST_RUN = 4
+
+_OWN = ("ostinato.driver", "ostinato.scheduler", "ostinato.views")
 
 
 class Driver:
@@ -223,13 +226,13 @@ class Driver:
                 self.attach(announce=True)
                 self.enforce(count)
                 return
-        before = self._row
+        before, written = self._row, self._count
         place = count - self._block_start
         row = self._rows[place] if place < _BLOCK else self._row_at(count)
         self._count, self._row = count, row
         stale = False
         for owner, key, column, slot in self._singles:
-            if owner[key] is not before[column] and self._differs(slot, before[column], count):
+            if owner[key] is not before[column] and self._differs(slot, before[column], written):
                 stale = True  # a tensor, which will be filled in place
             else:
                 owner[key] = row[column]
@@ -241,27 +244,29 @@ class Driver:
                 owner[key] = new
             else:
                 continue
-            stale |= self._write_run(key, owners, slots, old, new)
+            stale |= self._write_run(key, owners, slots, old, new, step=written)
         for slot, column in self._others:
             slot.write(row[column])
         if stale:
             self.attach()
             self.enforce(count)
 
-    def _write_run(self, key: Any, owners: list[dict[Any, Any]], slots: list[Slot], old: float, new: float) -> bool:
+    def _write_run(
+        self, key: Any, owners: list[dict[Any, Any]], slots: list[Slot], old: float, new: float, *, step: int
+    ) -> bool:
         """Write what remains of a run in which somebody else wrote; return whether slots have to be found anew."""
         stale = False
         for owner, slot in zip(owners, slots, strict=True):
-            if owner[key] is not old and owner[key] is not new and self._differs(slot, old, self._count):
+            if owner[key] is not old and owner[key] is not new and self._differs(slot, old, step):
                 stale = True
             else:
                 owner[key] = new
         return stale
 
-    def _differs(self, slot: Slot, written: float, count: int) -> bool:
+    def _differs(self, slot: Slot, written: float, step: int) -> bool:
         """Look at a plain value that is another object than the one written; return whether it is a tensor now."""
         if not slot.holds(written):
-            self._report(slot, written, count - 1, 5)
+            self._report(slot, written, step)
         return isinstance(slot.raw(), Tensor)
 
     def inspect(self, count: int) -> None:
@@ -272,7 +277,7 @@ class Driver:
         if not changed:
             for slot, column in self._placed():
                 if not slot.holds(self._row[column]):
-                    self._report(slot, self._row[column], count - 1, 5)
+                    self._report(slot, self._row[column], self._count)
         self.attach(announce=changed)
         self.enforce(count)
 
@@ -288,15 +293,23 @@ class Driver:
             for slot in slots:
                 slot.write(self.originals[slot.label])
 
-    def _report(self, slot: Slot, written: float, step: int, level: int) -> None:
+    def _report(self, slot: Slot, written: float, step: int) -> None:
         if slot.label not in self._reported:
             self._reported.add(slot.label)
             warnings.warn(
                 f"{slot.label}: the plan wrote {written!r} for step {step}, but {slot.shown()} was found there;"
                 " something else writes it too: remove the other writer, or wrap it in scheduler.paused()",
                 ForeignWriteWarning,
-                stacklevel=level,
+                stacklevel=level_outside(),
             )
+
+
+def level_outside() -> int:
+    """Return the `stacklevel` at which a warning of the caller names the line of the user's that led to it."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _OWN:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _refuse_overlap(found: Mapping[str, list[Slot]]) -> None:

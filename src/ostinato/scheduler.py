@@ -14,7 +14,7 @@ from ostinato.core.address import Address
 from ostinato.core.clock import Tick
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan, Table
-from ostinato.driver import Driver
+from ostinato.driver import Driver, level_outside
 from ostinato.errors import PastTotalWarning, StateError, TruncatedCycleWarning
 from ostinato.state import SchedulerState, difference
 
@@ -137,7 +137,7 @@ class Scheduler:
             warnings.warn(
                 f"step {count} of a plan of {self._resolved.total} steps; the last values hold",
                 PastTotalWarning,
-                stacklevel=3,
+                stacklevel=level_outside(),
             )
         ended = count >= self._cycle_ends
         self._set_horizon(count)

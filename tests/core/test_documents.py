@@ -88,7 +88,7 @@ def test_the_designs_plan_file_is_the_designs_plan() -> None:
 # -- round trips ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(plans())
 def test_toml_and_json_give_back_the_plan(plan: ost.Plan) -> None:
     for loaded in (
@@ -264,7 +264,7 @@ def addresses(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from walk({key: value for key, value in table.items() if key != "target"}, table["target"], "/")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(plans())
 def test_every_field_has_an_address_and_replacing_it_by_itself_changes_nothing(plan: ost.Plan) -> None:
     fields = [(address, value) for address, value in addresses(plan.to_document()) if address != "version"]

@@ -101,7 +101,7 @@ def test_mult_stretches_the_cycles() -> None:
 # -- bounds -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(plans())
 def test_values_never_leave_their_bounds(plan: ost.Plan) -> None:
     resolved = plan.resolve(**RATES)

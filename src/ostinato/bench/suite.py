@@ -22,6 +22,18 @@ BENCHMARKS: Mapping[str, tuple[str, str, str]] = {
         "measure_overhead_100",
         "one rate over 100 groups, against torch's fastest scheduler there",
     ),
+    "compile": (
+        "compile",
+        "measure",
+        "recompiles of a compiled step with 7 scheduled values; its time against fixed ones",
+    ),
+    "population": (
+        "population",
+        "measure",
+        "256 small members at once, against a loop of plain training (fused AdamW)",
+    ),
+    "snapshot": ("snapshot", "measure", "time that training stands still for a capture, against one training step"),
+    "inference": ("inference", "measure", "an ensemble of 8 small models, batch 1, against a loop over live models"),
 }
 """Name to (module in this package, function that returns a row or several, what it measures)."""
 

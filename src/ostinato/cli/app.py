@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from ostinato._version import __version__
-from ostinato.cli import evaluate, export, preview, train
+from ostinato.cli import bench, evaluate, export, preview, train
 from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunInterruptedError
 
 __all__ = ["app", "run"]
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train.train, preview.preview, evaluate.evaluate, export.export):
+for _command in (train.train, preview.preview, evaluate.evaluate, export.export, bench.bench):
     app.command()(_command)
 
 

@@ -106,6 +106,7 @@ class SnapshotEnsemble:
         self._recalibrated: dict[str, _State] = {}
         self._recalibrations = 0
         self._inference = Inference(self._model)
+        self._witness: tuple[dict[str, nn.Parameter | None], str] | None = None  # a parameter, for the device
         self._writer = BackgroundWriter(self._store) if background else None
         if self._writer is not None:
             finish_with(self, self._writer)
@@ -495,11 +496,18 @@ class SnapshotEnsemble:
         )
 
     def _device(self) -> torch.device:
-        for module in self._model.modules():
-            for tensor in module._parameters.values():
-                if tensor is not None:
-                    return tensor.device
-        return torch.device("cpu")
+        if self._witness is None or self._witness[0].get(self._witness[1]) is None:
+            self._witness = next(
+                (
+                    (module._parameters, name)
+                    for module in self._model.modules()
+                    for name, parameter in module._parameters.items()
+                    if parameter is not None
+                ),
+                None,
+            )
+        parameter = None if self._witness is None else self._witness[0].get(self._witness[1])
+        return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _check_last(last: int | None) -> None:
