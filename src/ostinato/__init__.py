@@ -51,7 +51,7 @@ _LAZY = {
     "SnapshotEnsemble": "ostinato.ensembles",
     "was_stepped": "ostinato.mixed_precision",
 }
-_LAZY_MODULES = ("data", "population")
+_LAZY_MODULES = ("data", "nn", "population")
 
 
 def __getattr__(name: str) -> Any:

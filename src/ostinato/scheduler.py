@@ -21,6 +21,7 @@ from ostinato.state import SchedulerState, difference
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
+    from ostinato.compilation import Finding
     from ostinato.views import LRSchedulerView
 
 __all__ = ["Scheduler"]
@@ -201,6 +202,21 @@ class Scheduler:
         from ostinato.views import LRSchedulerView
 
         return LRSchedulerView(self, optimizer or next(iter(self._driver.optimizers()), None))
+
+    def compiled(self, *roots: str) -> list[Finding]:
+        """Say which parts are compiled, warn about each binding that would recompile them at every change, and return the findings.
+
+        Args:
+            *roots: Names given to `bind` whose code is compiled in a way that cannot be seen on the object, such as a function around it.
+
+        Warns:
+            RecompileWarning: One for each binding, naming the fix.
+        """
+        from ostinato.compilation import recompiling, warn_of
+
+        findings = recompiling(self, roots)
+        warn_of(findings, stacklevel=3)
+        return findings
 
     # -- state -------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ RATE = LR + "low = 0.0\nhigh = 0.1\n"
 
 FILES: list[tuple[str, str]] = [
     ("totl = '10ep'", "totl: unknown key of a plan; did you mean 'total'?"),
+    ("\"to\\ntal\" = 3", "'to\\ntal': unknown key of a plan"),
+    ("[cycle]\n\"\\n\" = 3", "cycle.'\\n': unknown key of a cycle"),
+    ("[[bind]]\n" + RATE + "\"a\\u2028b\" = 3", "optimizer.lr/'a\\u2028b': unknown key"),
     ("total = true", "total: got True, expected a number"),
     ("total = '10epo'", "total: got '10epo' with unknown unit 'epo'; did you mean 'ep'"),
     ("total = '-3ep'", "total: got '-3ep', expected a duration of at least 0"),
@@ -284,6 +287,7 @@ def test_addresses_are_read(text: str, expected: tuple[Any, ...]) -> None:
         "model:.p",
         "a b.c",
         "optimizer[].lr",
+        "optimizer[a\nb].lr",
         "model.enc*.p",
         None,
         3,

@@ -256,6 +256,16 @@ def test_values_have_the_same_bits_however_they_are_asked_for(name: str, scale: 
         assert np.array_equal(curve(np.arange(700, dtype=np.int32)[::-3]), full[target][::-3])
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint16, np.int64])
+def test_counts_of_every_integer_type_are_the_same_counts(kind: Any) -> None:
+    curve = ost.wave(0.0, 1.0, shift=0.1, cycle=ost.Cycle("sawtooth", period="97/3")).schedule
+    counts = np.array([0, 3, np.iinfo(kind).max // 2, np.iinfo(kind).max - 1], dtype=kind)
+    if kind is np.int64:
+        counts[2:] = [10**15, 10**15 + 7]
+    assert curve(counts).tolist() == [curve(count) for count in counts.tolist()]
+    assert counts[1] == 3
+
+
 @settings(max_examples=100, deadline=None)
 @given(plans(), st.integers(0, 120), st.integers(0, 150), st.integers(1, 13))
 def test_a_table_holds_the_values_bit_for_bit(plan: ost.Plan, start: int, rows: int, stride: int) -> None:

@@ -59,7 +59,7 @@ compiled), *wrong* (nothing is compiled again, but an old value is used), *refus
 _FOOT = """
 Not possible in any form: {impossible}. Leave such a step uncompiled, where every number may change freely.
 
-A number that reaches or leaves exactly 0 (a weight decay or momentum) is compiled once more each way, since torch skips the term at 0.
+The first time that a number (a weight decay, a momentum) reaches exactly 0 costs one compilation more, since torch skips the term at 0.
 """
 
 

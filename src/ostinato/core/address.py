@@ -61,7 +61,7 @@ class Address:
         >>> Address.parse("optimizer[0].betas.0").path
         ('betas', '0')
         """
-        match = _ADDRESS.fullmatch(text) if isinstance(text, str) else None
+        match = _ADDRESS.fullmatch(text) if isinstance(text, str) and text.isprintable() else None
         if match is None:
             raise PlanError(
                 f"target: got {text!r}, expected an address such as 'optimizer.lr', 'optimizer[0].lr', 'model:Dropout.p' or 'loss.label_smoothing'"

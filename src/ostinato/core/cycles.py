@@ -14,7 +14,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ostinato.core.units import MOST_COUNTS, Duration, DurationLike, Number, exact, finite, number_text, rounded
+from ostinato.core.units import (
+    MOST_COUNTS,
+    Duration,
+    DurationLike,
+    Number,
+    exact,
+    finite,
+    key_text,
+    number_text,
+    rounded,
+)
 from ostinato.core.units import plain_number as plain
 from ostinato.core.waveforms import IntArray, waveform
 from ostinato.errors import PlanError, suggest
@@ -113,7 +123,7 @@ class Cycle:
         known = [entry.name for entry in fields(cls) if entry.init]
         for key in document:
             if key not in known:
-                raise PlanError(f"{key}: unknown key of a cycle{suggest(str(key), known)}")
+                raise PlanError(f"{key_text(key)}: unknown key of a cycle{suggest(str(key), known)}")
         return cls(**document)
 
 

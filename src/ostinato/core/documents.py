@@ -15,6 +15,7 @@ from ostinato.core.bindings import Binding
 from ostinato.core.cycles import Cycle
 from ostinato.core.registry import lookup
 from ostinato.core.schedules import Hold, Linear, OneCycle, Schedule, Wave, Write, located
+from ostinato.core.units import key_text
 from ostinato.errors import PlanError, suggest
 
 __all__ = [
@@ -148,7 +149,7 @@ def _table(value: Any, what: str) -> Mapping[str, Any]:
 def _only(table: Mapping[str, Any], known: Any) -> None:
     for key in table:
         if key not in known:
-            raise PlanError(f"{key}: unknown key{suggest(str(key), known)}")
+            raise PlanError(f"{key_text(key)}: unknown key{suggest(str(key), known)}")
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

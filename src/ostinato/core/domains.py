@@ -55,8 +55,11 @@ def domain_of(address: Address) -> Domain:
     ('a probability in [0, 1]', 'a number in [0, 1)')
     """
     if address.owner is not None:
-        if address.key == "momentum" or ("Drop" in address.owner and address.key in _PROBABILITIES):
+        drops = "Drop" in address.owner or address.owner == "StochasticDepth"
+        if address.key == "momentum" or (drops and address.key in _PROBABILITIES):
             return PROBABILITY
+        if (address.owner, address.key) == ("FocalLoss", "gamma"):
+            return RATE
         return _BY_KEY.get(address.key, FINITE)
     if len(address.path) >= 2 and address.path[-2] == "betas":
         return BETA

@@ -27,7 +27,7 @@ def edited(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     """Return a copy of a plan's document in which each address has its new value."""
     result = copy.deepcopy(document)
     for address, value in changes.items():
-        if not isinstance(address, str):
+        if not isinstance(address, str) or not address.isprintable():
             raise PlanError(f"replace: got the address {address!r}, expected text such as 'cycle.period'")
         if "/" in address:
             table, path = _binding(result, address)

@@ -16,7 +16,7 @@ from ostinato.core.bindings import Binding, Bindings
 from ostinato.core.cycles import Cycle
 from ostinato.core.editing import edited
 from ostinato.core.schedules import Schedule, as_schedule, located
-from ostinato.core.units import Duration, DurationLike, Number, Rates, check_unit, exact
+from ostinato.core.units import Duration, DurationLike, Number, Rates, check_unit, exact, key_text
 from ostinato.errors import PlanError, suggest
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Plan:
         known = ("version", "unit", "total", "warmup", "cycle", "bind")
         for key in document:
             if key not in (*known, *documents.RUN_TABLES):
-                raise PlanError(f"{key}: unknown key of a plan{suggest(str(key), known)}")
+                raise PlanError(f"{key_text(key)}: unknown key of a plan{suggest(str(key), known)}")
         version = document.get("version", documents.VERSION)
         if version != documents.VERSION or isinstance(version, bool):
             raise PlanError(f"version: got {document['version']!r}, this release reads version {documents.VERSION}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ostinato.core.curves import Curve
 from ostinato.core.schedules import Context, Schedule, Write
+from ostinato.core.units import key_text
 from ostinato.core.waveforms import FloatArray, IntArray
 from ostinato.errors import PlanError, suggest
 
@@ -57,12 +58,12 @@ class ScheduleFactory:
         if len(named) == len(taken):
             for key in parameters:
                 if key not in (names := [parameter.name for parameter in named]):
-                    raise PlanError(f"{key}: schedule {self.name!r} does not take it{suggest(key, names)}")
+                    raise PlanError(f"{key_text(key)}: schedule {self.name!r} does not take it{suggest(key, names)}")
         for key, value in parameters.items():
             plain = isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
             if not plain:
                 raise PlanError(
-                    f"{key}: schedule {self.name!r} got {value!r}, expected a finite number, text or true/false, which can be saved"
+                    f"{key_text(key)}: schedule {self.name!r} got {value!r}, expected a finite number, text or true/false, which can be saved"
                 )
 
 

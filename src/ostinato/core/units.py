@@ -86,6 +86,11 @@ def _out_of_reach(value: Number, what: str) -> PlanError:
     )
 
 
+def key_text(key: object) -> str:
+    """Return a key of a file as an error names it: as written, unless that would break the line."""
+    return str(key) if str(key).isprintable() else repr(key)
+
+
 def _shown(value: object) -> str:
     """Return a value as an error shows it: on one line, and short."""
     if isinstance(value, int) and abs(value) >= _LARGEST_TERM:
