@@ -14,7 +14,7 @@ import ostinato
 PUBLIC: dict[str, set[str]] = {
     "ostinato": {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "data", "errors",
-        "mirror", "one_cycle", "population", "schedule", "schedules", "was_stepped", "wave",
+        "mirror", "nn", "one_cycle", "population", "schedule", "schedules", "was_stepped", "wave",
     },
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},

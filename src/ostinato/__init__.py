@@ -18,7 +18,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.schedules import Schedule, one_cycle
 
 if TYPE_CHECKING:
-    from ostinato import data, population
+    from ostinato import data, nn, population
     from ostinato._data.shared import SharedValue
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
@@ -37,6 +37,7 @@ __all__ = [
     "data",
     "errors",
     "mirror",
+    "nn",
     "one_cycle",
     "population",
     "schedule",

@@ -77,7 +77,7 @@ def everything(high: float, count: int) -> ost.Plan:
     )
 
 
-def bare_loop(  # noqa: PLR0917
+def bare_loop(
     make_model: Callable[[], nn.Module],
     course: ost.Plan,
     seed: int,
