@@ -164,27 +164,15 @@ def test_momentum_that_passes_through_zero_equals_torch() -> None:
 
 def test_compiled_members_equal_those_that_are_not() -> None:
     plans = [everything(0.02, 2), everything(0.01, 4)]
-    result = train(
-        full_mlp,
-        plans,
-        DATA,
-        optimizer_options={"weight_decay": 0.1},
-        batch_size=16,
-        drop_last=False,
-        steps=8,
-        compile=True,
-    )
+    given: dict[str, Any] = {
+        "optimizer_options": {"weight_decay": 0.1},
+        "batch_size": 16,
+        "drop_last": True,
+        "steps": 6,
+    }
+    result = train(full_mlp, plans, DATA, compile=True, **given)
+    eager = train(full_mlp, plans, DATA, compile=False, **given)
     assert result.how == "compiled"
-    eager = train(
-        full_mlp,
-        plans,
-        DATA,
-        optimizer_options={"weight_decay": 0.1},
-        batch_size=16,
-        drop_last=True,
-        steps=6,
-        compile=False,
-    )
     for k in range(2):
         assert_same(result.member(k), eager.member(k))
 
