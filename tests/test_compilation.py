@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -131,8 +133,41 @@ def test_compiled_models_are_detected_and_each_binding_named():
 def test_only_the_compiled_part_of_a_model_counts():
     model = nn.ModuleDict({"a": Net(nn.Dropout(0.1)), "b": Net(nn.Dropout(0.1))})
     model["b"] = torch.compile(model["b"], backend="eager")
-    findings = recompiling(plan("model:Dropout.p").bind(model=model))
-    assert [finding.label for finding in findings] == ["model.b.0.p"]
+    with pytest.warns(RecompileWarning, match=r"because of model\.b\.0\.p: torch's Dropout") as told:
+        scheduler = plan("model:Dropout.p").bind(model=model)
+    assert len(told) == 1
+    assert [finding.label for finding in recompiling(scheduler)] == ["model.b.0.p"]
+
+
+def test_binding_what_is_compiled_warns_once_at_the_line_of_bind():
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.ones(1))])
+    optimizer.step = torch.compile(optimizer.step, backend="eager")
+    with pytest.warns(RecompileWarning) as told:
+        plan("model:Dropout.p", "optimizer.betas.0").bind(
+            model=torch.compile(Net(nn.Dropout(0.1)), backend="eager"), optimizer=optimizer
+        )
+    (warning,) = told
+    assert warning.filename == __file__
+    assert "model.0.p: torch's Dropout" in str(warning.message)
+    assert "optimizer[0].betas.0: " in str(warning.message)
+    assert "\n" not in str(warning.message)
+
+
+def test_binding_what_is_compiled_and_safe_does_not_warn():
+    model = Net(onn.Dropout(0.1), onn.Temperature(1.0))
+    plan("model:Dropout.p").bind(model=torch.compile(model, backend="eager"))
+    plan("optimizer.lr").bind(optimizer=torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1))
+
+
+def test_binding_looks_for_nothing_and_loads_nothing_where_dynamo_is_not_loaded():
+    code = """
+import sys, torch, ostinato as ost
+model = torch.nn.Sequential(torch.nn.Dropout(0.1))
+ost.Plan(total=2, cycle=ost.Cycle(count=1), bindings={"model:Dropout.p": ost.mirror(0.0, 0.3)}).bind(model=model).step()
+print("torch._dynamo" in sys.modules, "ostinato.compilation" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_a_compiled_optimizer_step_is_detected():

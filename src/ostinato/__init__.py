@@ -18,7 +18,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.schedules import Schedule, one_cycle
 
 if TYPE_CHECKING:
-    from ostinato import data, nn, population
+    from ostinato import controls, data, evaluation, nn, population
     from ostinato._data.shared import SharedValue
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
@@ -34,8 +34,10 @@ __all__ = [
     "SharedValue",
     "SnapshotEnsemble",
     "__version__",
+    "controls",
     "data",
     "errors",
+    "evaluation",
     "mirror",
     "nn",
     "one_cycle",
@@ -52,7 +54,7 @@ _LAZY = {
     "SnapshotEnsemble": "ostinato.ensembles",
     "was_stepped": "ostinato.mixed_precision",
 }
-_LAZY_MODULES = ("data", "nn", "population")
+_LAZY_MODULES = ("controls", "data", "evaluation", "nn", "population")
 
 
 def __getattr__(name: str) -> Any:

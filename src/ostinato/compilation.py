@@ -115,9 +115,11 @@ def recompiling(scheduler: Scheduler, compiled: Iterable[str] | None = None) -> 
         TargetError: `compiled` names a root that is not there.
 
     >>> import ostinato as ost, torch
-    >>> model = torch.compile(torch.nn.Sequential(torch.nn.Dropout(0.1)), backend="eager")
+    >>> model = torch.nn.Sequential(torch.nn.Dropout(0.1))
     >>> plan = ost.Plan(total=10, cycle=ost.Cycle(count=1), bindings={"model:Dropout.p": ost.mirror(0.0, 0.3)})
-    >>> print(*recompiling(plan.bind(model=model)))
+    >>> scheduler = plan.bind(model=model)
+    >>> model.compile(backend="eager")
+    >>> print(*recompiling(scheduler))
     model.0.p: torch's Dropout takes p as a constant; call ostinato.nn.compile_safe(model, plan) before torch.compile
     """
     driver = scheduler._driver

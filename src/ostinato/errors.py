@@ -18,6 +18,7 @@
     ├── ForeignWriteWarning   somebody else changed a scheduled value
     ├── PopulationFallbackWarning  members cannot be trained at once and are trained one by one
     ├── RecompileWarning      a scheduled value makes a compiled function compile again
+    ├── PhaseLockWarning      evaluations see too few phases of a cycle
     ├── SingleModelWarning    one model made of an ensemble is worse than its last member, or was not measured
     └── DamagedSnapshotWarning  a snapshot was refused, the rest is used
 
@@ -40,6 +41,7 @@ __all__ = [
     "OstinatoError",
     "OstinatoWarning",
     "PastTotalWarning",
+    "PhaseLockWarning",
     "PlanError",
     "PopulationFallbackWarning",
     "RecompileWarning",
@@ -111,6 +113,10 @@ class PastTotalWarning(OstinatoWarning):
 
 class ForeignWriteWarning(OstinatoWarning):
     """Somebody else changed a value that a plan drives."""
+
+
+class PhaseLockWarning(OstinatoWarning):
+    """Evaluations see too few phases of a cycle for their mean to stand for the whole of it."""
 
 
 class RecompileWarning(OstinatoWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import types
 import warnings
 from collections.abc import Iterator, Mapping
@@ -53,6 +54,10 @@ class Scheduler:
                 TruncatedCycleWarning,
                 stacklevel=3,
             )
+        if "torch._dynamo" in sys.modules:  # nothing is compiled before that is loaded
+            from ostinato.compilation import recompiling, warn_of
+
+            warn_of(recompiling(self), stacklevel=3)
 
     def _install(self, driver: Driver, count: int) -> None:
         """Drive by `driver` from update `count` on, whose values are then in force."""
@@ -206,11 +211,13 @@ class Scheduler:
     def compiled(self, *roots: str) -> list[Finding]:
         """Say which parts are compiled, warn about each binding that would recompile them at every change, and return the findings.
 
+        `Plan.bind` does so by itself for what is compiled by then and can be seen; call this for what is compiled later or elsewhere.
+
         Args:
             *roots: Names given to `bind` whose code is compiled in a way that cannot be seen on the object, such as a function around it.
 
         Warns:
-            RecompileWarning: One for each binding, naming the fix.
+            RecompileWarning: It names each binding and its fix.
         """
         from ostinato.compilation import recompiling, warn_of
 

@@ -172,8 +172,8 @@ def test_only_a_decay_is_effective() -> None:
     )
     with pytest.raises(PlanError, match=r"^optimizer.eps/effective: only a weight decay has an effective value"):
         plan.resolve()
-    with pytest.raises(PlanError, match=r"needs a binding of 'optimizer\[head\].lr'"):
-        decay(**{"optimizer[head].weight_decay": ost.Binding(schedules.hold(0.1), effective=True)}).resolve()
+    with pytest.raises(PlanError, match=r"needs a binding of 'other\[head\].lr'"):
+        decay(**{"other[head].weight_decay": ost.Binding(schedules.hold(0.1), effective=True)}).resolve()
 
 
 def test_a_relative_binding_resolves_to_its_factor_whose_domain_waits_for_the_originals() -> None:

@@ -521,3 +521,71 @@ def test_temporaries_of_a_killed_writer_go_at_the_next_capture(tmp_path: Path) -
     assert left.exists()  # a reader removes nothing
     opened.capture(Tick(39))
     assert not left.exists()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of the program runs after it."""
+
+
+def killed_before_removing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
+    """Leave a folder whose manifest has forgotten the first of four snapshots, while its file is still there."""
+    model, snapshots, _ = three(folder, keep=3)
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ostinato.ensembles.store.remove_file", kill)
+        with pytest.raises(Killed):
+            snapshots.capture(Tick(39))
+    assert [member["step"] for member in body_of(folder)["members"]] == [19, 29, 39]
+    assert (folder / "snapshot-000000009.safetensors").exists()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("write", "left"),
+    [
+        (lambda snapshots: snapshots.capture(Tick(49)), [29, 39, 49]),
+        (lambda snapshots: snapshots.rewind(29), [19]),
+        (lambda snapshots: snapshots.rewind(40), [19, 29, 39]),
+    ],
+)
+def test_what_a_kill_left_unlisted_is_removed_by_the_next_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[SnapshotEnsemble], object], left: list[int]
+) -> None:
+    model = killed_before_removing(tmp_path, monkeypatch)
+    foreign = {
+        "snapshot-9.safetensors",
+        "snapshot-0000000009.safetensors",
+        "snapshot-000000009.safetensors.bak",
+        "mine.safetensors",
+        "notes.txt",
+    }
+    for name in foreign:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "snapshot-000000111.safetensors").symlink_to(tmp_path / "notes.txt")
+    (tmp_path / "snapshot-000000112.safetensors").mkdir()
+    opened = SnapshotEnsemble(model, tmp_path, keep=3)
+    assert steps(opened) == [19, 29, 39]
+    assert (tmp_path / "snapshot-000000009.safetensors").exists()  # a reader removes nothing
+    write(opened)
+    kept = {"snapshot-000000111.safetensors", "snapshot-000000112.safetensors", "manifest.json"} | foreign
+    assert {path.name for path in tmp_path.iterdir()} - kept == {f"snapshot-{step:09d}.safetensors" for step in left}
+
+
+def test_files_stay_where_no_manifest_says_which_are_listed(tmp_path: Path) -> None:
+    model, _, _ = three(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    SnapshotEnsemble(model, tmp_path).capture(Tick(59))
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        f"snapshot-{step:09d}.safetensors" for step in (9, 19, 29, 59)
+    }
+
+
+def test_a_snapshot_that_another_object_has_listed_meanwhile_stays(tmp_path: Path) -> None:
+    model, _, _ = three(tmp_path)
+    first, second = SnapshotEnsemble(model, tmp_path), SnapshotEnsemble(model, tmp_path)
+    first.capture(Tick(39))
+    second.rewind(100)
+    assert (tmp_path / "snapshot-000000039.safetensors").exists()

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.evaluation import brier, calibration_curve, disagreement, ece, error, nll, summarise
+from ostinato.evaluation import (
+    average_precision,
+    balanced_error,
+    brier,
+    calibration_curve,
+    disagreement,
+    ece,
+    error,
+    nll,
+    summarise,
+)
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.05, 0.05, 0.9]])
 Y = np.array([0, 1, 0, 2])
@@ -52,6 +62,40 @@ def test_brier_agrees_with_scikit_learn() -> None:
     p, y = draw(1)
     expected = metrics.brier_score_loss(y, p, labels=range(4), scale_by_half=False)
     assert brier(p, y) == pytest.approx(expected, abs=1e-14)
+
+
+def test_balanced_error_is_the_mean_of_the_classes_errors() -> None:
+    p, y = draw(4)
+    each = [error(p[y == k], y[y == k]) for k in range(4)]
+    assert balanced_error(p, y) == pytest.approx(np.mean(each))
+    kept = y != 2  # a class that no label has does not count, although it is predicted
+    assert balanced_error(p[kept], y[kept]) == pytest.approx(np.mean([each[k] for k in (0, 1, 3)]))
+    rare = np.array([0] * 99 + [1])
+    assert balanced_error(np.tile([0.9, 0.1], (100, 1)), rare) == 0.5
+
+
+def average_precision_by_hand(scores: Any, positive: Any) -> float:
+    """sum_n (R_n - R_(n-1)) P_n for scores without ties."""
+    hits = positive[np.argsort(-scores)]
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float((precision * hits).sum() / hits.sum())
+
+
+def test_average_precision_by_hand() -> None:
+    p, y = draw(5)
+    each = [average_precision_by_hand(p[:, k], y == k) for k in range(4)]
+    assert average_precision(p, y) == pytest.approx(np.mean(each))
+    assert average_precision(p, y, positive=2) == pytest.approx(each[2])
+    two = p[:, :2] / p[:, :2].sum(axis=1, keepdims=True)
+    assert average_precision(two, y % 2) == pytest.approx(average_precision_by_hand(two[:, 1], y % 2 == 1))
+    assert average_precision(two, y % 2, positive=0) == pytest.approx(average_precision_by_hand(two[:, 0], y % 2 == 0))
+
+
+def test_average_precision_of_a_class_that_no_label_has_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"positive: no label is 1; the labels have \[0\]"):
+        average_precision([[0.5, 0.5]], [0])
+    with pytest.raises(ValueError, match="positive: no label is 7"):
+        average_precision(P, Y, positive=7)
 
 
 def test_nll_is_the_mean_over_examples_when_classes_are_missing() -> None:
@@ -107,7 +151,9 @@ def test_summarise_has_the_three_numbers() -> None:
     assert summarise(P, Y) == {"error": error(P, Y), "nll": nll(P, Y), "ece": ece(P, Y)}
 
 
-@pytest.mark.parametrize("metric", [error, nll, brier, ece, summarise, calibration_curve])
+@pytest.mark.parametrize(
+    "metric", [error, nll, brier, ece, summarise, calibration_curve, balanced_error, average_precision]
+)
 @pytest.mark.parametrize(
     ("p", "y", "words"),
     [

@@ -139,6 +139,9 @@ def test_every_schedule(name: str, target: str) -> None:
     assert_same(planned(binding, target=target))
 
 
+DECAY = ost.wave(1e-5, 1e-3, effective=True, shift=0.5)
+
+
 def test_effective_weight_decay_and_relative_factors() -> None:
     resolved = ost.Plan(
         total=200,
@@ -146,13 +149,14 @@ def test_effective_weight_decay_and_relative_factors() -> None:
         cycle=Cycle(count=3),
         bindings={
             "optimizer.lr": ost.wave(0.01, 0.1),
-            "optimizer.weight_decay": ost.wave(1e-5, 1e-3, effective=True, shift=0.5),
+            "optimizer.weight_decay": DECAY,
             "model:Dropout.p": ost.wave(0.5, 2.0, relative=True),
         },
     ).resolve()
     script = assert_same(resolved)
     product = script["optimizer_lr"](50) * script["optimizer_weight_decay"](50)
     assert product == pytest.approx(script["optimizer_weight_decay_times_lr"](50), rel=1e-14)
+    assert_same(resolved.plan.replace({"optimizer.weight_decay": None, "optimizer[decay].weight_decay": DECAY}).resolve())
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import math
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,8 @@ from torch import Tensor
 
 from ostinato.core.clock import Tick
 from ostinato.ensembles import Member
-from ostinato.errors import NonFiniteError, RunInterruptedError, StateError, TruncatedCycleWarning
+from ostinato.ensembles.store import SnapshotStore
+from ostinato.errors import NonFiniteError, RunInterruptedError, StateError, StorageError, TruncatedCycleWarning
 from ostinato.storage import load_tensors
 from ostinato.training import Observer, RunConfig, resume, train
 from ostinato.training.checkpoint import CheckpointStore
@@ -198,6 +202,77 @@ def test_only_the_last_snapshots_stay_where_keep_says_so(tmp_path: Path) -> None
     folder, document = train(config(train__keep=2), tmp_path / "run")
     assert document["snapshots"] == [17, 25]
     assert len(list(folder.snapshots.glob("*.safetensors"))) == 2
+
+
+class Listed(Observer):
+    """Notes which snapshots the manifest names when a checkpoint is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.at: dict[int, list[int]] = {}
+
+    def saved(self, count: int) -> None:
+        manifest = self.folder / "snapshots" / "manifest.json"
+        members = json.loads(manifest.read_text())["members"] if manifest.exists() else []
+        self.at[count] = [member["step"] for member in members]
+
+
+def slowly(real: Any) -> Any:
+    def add(*args: Any) -> Any:
+        time.sleep(0.1)  # longer than the updates up to the next checkpoint
+        return real(*args)
+
+    return add
+
+
+def test_a_checkpoint_waits_for_the_snapshots_that_it_relies_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SnapshotStore, "add", slowly(SnapshotStore.add))
+    listed = Listed(tmp_path / "run")
+    train(config(train__checkpoint_every=3), tmp_path / "run", observer=listed)
+    assert listed.at == {
+        count: [step for step in (9, 17, 25) if step < count] for count in (3, 6, 9, 12, 15, 18, 21, 24, 26)
+    }
+
+
+class Waiting(Observer):
+    """Sees, when a snapshot is taken, whether the loop goes on while it is written."""
+
+    def __init__(self) -> None:
+        self.done: list[bool] = []
+
+    def captured(self, member: Member) -> None:
+        self.done.append(member.done)  # type: ignore[attr-defined]
+
+
+def test_the_loop_goes_on_while_a_snapshot_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SnapshotStore, "add", slowly(SnapshotStore.add))
+    waiting, before = Waiting(), set(threading.enumerate())
+    train(config(), tmp_path / "run", observer=waiting)
+    assert waiting.done == [False, False, False]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "ostinato-snapshots"]
+
+
+def test_a_snapshot_that_cannot_be_written_ends_the_run_before_the_next_checkpoint(
+    tmp_path: Path, uninterrupted: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = next(iter(CONFIGS))
+    real = SnapshotStore.add
+
+    def add(self: SnapshotStore, step: int, *rest: Any) -> Any:
+        if step == 17:
+            raise StorageError("the disk is full; free some space and run it again")
+        return real(self, step, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SnapshotStore, "add", add)
+        with pytest.raises(StorageError, match=r"^the snapshot of step 17 was not saved: the disk is full; free some"):
+            train(CONFIGS[name], tmp_path / "run")
+    assert newest_checkpoint(tmp_path / "run").name == "step-000000000015"
+    assert not (tmp_path / "run" / "result.json").exists()
+    resume(tmp_path / "run")
+    assert fingerprint(tmp_path / "run") == uninterrupted[name]
 
 
 def test_accumulation_counts_updates_not_batches(tmp_path: Path) -> None:

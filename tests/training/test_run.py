@@ -270,6 +270,44 @@ def test_evaluate_leaves_a_damaged_snapshot_out_by_name(run: Path) -> None:
     assert tree(run) == before
 
 
+def test_evaluate_needs_no_checkpoint_and_says_so_once(run: Path) -> None:
+    expected = evaluate_run(run)
+    for place in (run / "checkpoint").iterdir():
+        flip(place / "state.json")
+    before = tree(run)
+    with pytest.warns(OstinatoWarning) as told:
+        document = evaluate_run(run)
+    assert [str(warning.message) for warning in told] == [
+        f"{run / 'checkpoint'}: every checkpoint is damaged; what is scored are the 2 snapshots, up to step 18"
+    ]
+    assert document == expected
+    assert tree(run) == before
+
+
+def test_evaluate_without_checkpoint_and_result_and_with_one_snapshot(run: Path) -> None:
+    expected = evaluate_run(run)
+    for place in (run / "checkpoint").iterdir():
+        (place / "state.json").unlink()
+    (run / "result.json").write_text("{}")
+    flip(run / "snapshots" / "snapshot-000000017.safetensors")
+    with pytest.warns(OstinatoWarning) as told:
+        document = evaluate_run(run)
+    assert [str(warning.message).partition(":")[0] for warning in told] == [
+        "snapshot left out",
+        str(run / "checkpoint"),
+    ]
+    assert (document["steps"], document["wall_s"], document["snapshots"]) == (10, 0.0, [9])
+    assert document["members"] == expected["members"][:1]
+
+
+def test_evaluate_takes_the_checkpoint_before_a_damaged_one_and_says_so(run: Path) -> None:
+    flip(newest_checkpoint(run) / "state.json")
+    with pytest.warns(OstinatoWarning, match="checkpoint passed over") as told:
+        document = evaluate_run(run)
+    assert len(told) == 1
+    assert document["steps"] == 16
+
+
 # -- evaluate --------------------------------------------------------------------------------------------------
 
 

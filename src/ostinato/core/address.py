@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from ostinato.errors import PlanError
 
@@ -27,6 +28,8 @@ _GROUP = r"(?:\[(?P<group>[^\[\]]+)\])?"
 _PATH = r"(?P<path>(?:\.(?:\*\*?|[^\s.:*\[\]]+))*)"
 _CLASS = r"(?::(?P<owner>[A-Za-z_]\w*)(?P<attribute>(?:\.\w+)+))?"
 _ADDRESS = re.compile(_ROOT + _GROUP + _PATH + _CLASS)
+_NAME = re.compile(r"[\w./-]+")
+_PATTERN = re.compile(r"[\w./*?-]*[*?][\w./*?-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +97,20 @@ class Address:
         """Return the address of another key of the same groups."""
         group = "" if self.group is None else f"[{self.group}]"
         return f"{self.root}{group}.{key}"
+
+    def covers(self, other: Address) -> bool:
+        """Return whether this address selects every parameter group that `other` does, as far as the two texts tell.
+
+        Without brackets and with ``[*]`` all groups are meant; a pattern covers the names that it matches; the same text covers itself.
+
+        >>> decay = Address.parse("optimizer[head.0].weight_decay")
+        >>> [Address.parse(f"optimizer{groups}.lr").covers(decay) for groups in ("", "[*]", "[head*]", "[head.0]", "[0]", "[lr>0.1]")]
+        [True, True, True, True, False, False]
+        """
+        if self.root != other.root or self.owner is not None or other.owner is not None:
+            return False
+        if self.group in (None, "*", other.group):
+            return True
+        if self.group is None or other.group is None or not _NAME.fullmatch(other.group) or other.group.isdigit():
+            return False
+        return bool(_PATTERN.fullmatch(self.group)) and fnmatchcase(other.group, self.group)

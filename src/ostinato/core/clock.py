@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import overload
 
 from ostinato.core.cycles import Cycle, Rhythm
 from ostinato.core.waveforms import waveform
 
-__all__ = ["Clock", "Cycles", "Span", "Tick"]
+__all__ = ["Clock", "Cycles", "Ends", "Span", "Tick"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Clock:
     def cycles(self) -> Cycles:
         """The cycles of the run, a lazy sequence of `Span`."""
         return Cycles(self)
+
+    @property
+    def snapshots(self) -> Ends:
+        """The last steps of all complete cycles, a lazy sequence."""
+        return Ends(self)
 
     def span(self, k: int) -> Span:
         """Return cycle `k`."""
@@ -113,6 +119,65 @@ class Cycles(Sequence[Span]):
 
     def __repr__(self) -> str:
         return f"<{self._length} cycles of {self._clock.total} steps>"
+
+
+class Ends(Sequence[int]):
+    """The last step of every complete cycle of a clock, ascending and computed when asked for. Equal to a list or tuple of the same steps.
+
+    >>> from fractions import Fraction
+    >>> ends = Clock(total=25, warmup=5, cycle=Cycle(period=10), rhythm=Rhythm(Fraction(10), Fraction(1), 20)).snapshots
+    >>> len(ends), ends[-1], list(ends), ends == [14, 24], 14 in ends
+    (2, 24, [14, 24], True, True)
+    """
+
+    __slots__ = ("_clock", "_length")
+    __hash__ = None  # type: ignore[assignment]  # it equals lists, which have none
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        rhythm = clock.rhythm
+        begun = 0 if rhythm is None else len(rhythm)
+        whole = rhythm is None or not begun or clock.warmup + rhythm.end(begun - 1) <= clock.total
+        self._length = begun if whole else begun - 1
+
+    def _at(self, k: int) -> int:
+        assert self._clock.rhythm is not None  # without one there is no k
+        return self._clock.warmup + self._clock.rhythm.end(k) - 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        if isinstance(index, slice):
+            return [self._at(k) for k in range(*index.indices(self._length))]
+        k = index + self._length if index < 0 else index
+        if not 0 <= k < self._length:
+            raise IndexError(f"snapshot {index} of {self._length}")
+        return self._at(k)
+
+    def __iter__(self) -> Iterator[int]:
+        return (self._at(k) for k in range(self._length))
+
+    def __contains__(self, step: object) -> bool:
+        rhythm = self._clock.rhythm
+        if rhythm is None or not isinstance(step, Integral) or step < self._clock.warmup:
+            return False
+        k = rhythm.index(int(step) - self._clock.warmup)
+        return k < self._length and self._at(k) == step
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Ends) and self._clock == other._clock:
+            return True
+        if not isinstance(other, Ends | list | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    def __repr__(self) -> str:
+        return f"<{self._length} snapshots of {self._clock.total} steps>"
 
 
 class Tick:

@@ -23,7 +23,8 @@ BLOCK = 1 << 14
 class Curve:
     """A pure function of the count with bounds that its values never leave (infinite where nothing is known).
 
-    Scalars take the same elementwise float64 path as arrays, so that a value does not depend on how it is asked for.
+    Scalars take the same elementwise float64 path as arrays, so that a value does not depend on how it is asked for. `before` is what stands
+    before count 0, and what a warm-up climbs to; None means the value at count 0.
 
     >>> double = Curve(lambda t: 2.0 * t, 0.0, float("inf"))
     >>> double(3), double(np.array([1, 2]))
@@ -33,6 +34,7 @@ class Curve:
     function: Callable[[IntArray], FloatArray]
     low: float = -math.inf
     high: float = math.inf
+    before: float | None = None
 
     @overload
     def __call__(self, count: int) -> float: ...

@@ -14,6 +14,7 @@ from ostinato.core.algebra import Clip, Join, Product, Sum, Warmup
 from ostinato.core.bindings import Binding
 from ostinato.core.cycles import Cycle
 from ostinato.core.registry import lookup
+from ostinato.core.reordering import Reordered
 from ostinato.core.schedules import Hold, Linear, OneCycle, Schedule, Wave, Write, located
 from ostinato.core.units import key_text
 from ostinato.errors import PlanError, suggest
@@ -34,7 +35,7 @@ RUN_TABLES = ("data", "model", "optimizer", "train", "compare", "search")
 _WAVE_KEYS = ("low", "high", "shift", "scale", "cycle")
 _OPTION_KEYS = ("relative", "effective", "warmup", "domain")
 _LEAVES: Mapping[str, type[Schedule]] = {kind.kind: kind for kind in (Hold, Linear, OneCycle)}
-_LISTS: Mapping[str, type[Schedule]] = {kind.kind: kind for kind in (Product, Sum)}
+_LISTS: Mapping[str, type[Schedule]] = {kind.kind: kind for kind in (Product, Sum, Join, Reordered)}
 
 
 def canonical(document: Any) -> str:
@@ -103,8 +104,6 @@ def schedule_from(table: Mapping[str, Any]) -> Schedule:
         return _build(_LEAVES[kind], given)
     if kind in _LISTS:
         return _build(_LISTS[kind], {**given, "of": _parts(given)})
-    if kind == Join.kind:
-        return _build(Join, {**given, "of": _parts(given)})
     if kind in (Warmup.kind, Clip.kind):
         parts = _parts(given)
         if len(parts) != 1:

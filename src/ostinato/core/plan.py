@@ -245,6 +245,7 @@ class Plan:
 
         Warns:
             TruncatedCycleWarning: The run ends inside a cycle.
+            RecompileWarning: An object is compiled, and a binding would make it compile again at every change; see `Scheduler.compiled`.
         """
         from ostinato.scheduler import Scheduler
 

@@ -20,7 +20,7 @@ from ostinato.errors import PlanError, suggest
 __all__ = ["Registered", "ScheduleFactory", "lookup", "schedule"]
 
 ENTRY_POINTS = "ostinato.schedules"
-BUILT_IN = ("wave", "mirror", "hold", "linear", "one_cycle", "join", "product", "sum", "warmup", "clip")
+BUILT_IN = ("wave", "mirror", "hold", "linear", "one_cycle", "join", "product", "sum", "warmup", "clip", "reordered")
 
 _REGISTRY: dict[str, ScheduleFactory] = {}
 

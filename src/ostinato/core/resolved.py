@@ -15,7 +15,7 @@ from ostinato.core import documents, domains
 from ostinato.core.address import Address
 from ostinato.core.algebra import ramp
 from ostinato.core.bindings import Binding
-from ostinato.core.clock import Clock, Cycles
+from ostinato.core.clock import Clock, Cycles, Ends
 from ostinato.core.curves import Curve, blocks
 from ostinato.core.cycles import Rhythm
 from ostinato.core.memory import Remembered, frozen
@@ -35,14 +35,15 @@ class ResolvedPlan:
     """A plan whose every step is known: values, tables, cycles, events, digest.
 
     `curves` maps each target to its value at every step, warm-up included; the last value holds past the total. For a relative binding the
-    value is the factor; for an effective one it is the weight decay that is written, schedule / lr.
+    value is the factor; for an effective one it is the weight decay that is written, schedule / lr. `context` is what every schedule of the
+    plan was resolved in: unit, rates, span and shared rhythm.
     """
 
     plan: Plan
     rates: Rates
     clock: Clock
     curves: Mapping[str, Curve]
-    _context: Context
+    context: Context
 
     @property
     def total(self) -> int:
@@ -65,9 +66,9 @@ class ResolvedPlan:
         return tuple(self.curves)
 
     @property
-    def snapshots(self) -> list[int]:
-        """The steps after which a snapshot is taken: the last of every complete cycle."""
-        return self.clock.ends(0, self.total)
+    def snapshots(self) -> Ends:
+        """The steps after which a snapshot is taken, the last of every complete cycle: a lazy sequence that equals the list of them."""
+        return self.clock.snapshots
 
     @property
     def truncated(self) -> bool:
@@ -115,9 +116,17 @@ class ResolvedPlan:
         function = self.curves[target].function
         return math.fsum(float(np.sum(function(counts))) for counts in blocks(0, self.total)) / self.total
 
+    def rate_of(self, target: str) -> str:
+        """Return the learning rate's target that an effective weight decay divides by.
+
+        Raises:
+            PlanError: There is none that surely drives the same parameter groups.
+        """
+        return _rate_of(target, self.plan)
+
     def to_document(self) -> dict[str, Any]:
         """Return the plan in exact steps: what its values follow from, without the units that it was written in."""
-        context, clock = self._context, self.clock
+        context, clock = self.context, self.clock
         document: dict[str, Any] = {"version": documents.VERSION, "total": clock.total, "warmup": clock.warmup}
         if clock.cycle is not None and clock.rhythm is not None:
             period = {"period": str(clock.rhythm.period)}
@@ -155,7 +164,7 @@ def resolve(plan: Plan, rates: Rates) -> ResolvedPlan:
     base = {}
     for target, binding in plan.bound.items():
         with located(f"{target}: "):
-            base[target] = _on_clock(binding.schedule.resolve(context), held, warmup if _warms(target, binding) else 0)
+            base[target] = _on_clock(binding.schedule.resolve(context), held, warmup, climbs=_warms(target, binding))
     curves = {
         target: _effective(target, plan, base) if plan.bound[target].effective else curve
         for target, curve in base.items()
@@ -187,26 +196,40 @@ def _warms(target: str, binding: Binding) -> bool:
     return Address.parse(target).is_rate if binding.warmup is None else binding.warmup
 
 
-def _on_clock(curve: Curve, held: Callable[[IntArray], IntArray], warmup: int) -> Curve:
-    """Return the curve over steps: `held` before the cycles and after the total, preceded by a climb of `warmup` steps."""
-    if not warmup:
+def _on_clock(curve: Curve, held: Callable[[IntArray], IntArray], warmup: int, *, climbs: bool) -> Curve:
+    """Return the curve over steps: `held` before the cycles and after the total; for `warmup` steps a rate climbs instead."""
+    if not warmup or (not climbs and curve.before is None):
         return Curve(lambda step: curve.function(held(step)), curve.low, curve.high)
-    first = curve(0)
+    first = curve(0) if curve.before is None else curve.before
+
+    def before(step: IntArray) -> FloatArray | float:
+        return ramp(step, warmup, 0.0, first) if climbs else first
 
     def value(step: IntArray) -> FloatArray:
-        return np.where(step < warmup, ramp(step, warmup, 0.0, first), curve.function(held(step)))
+        return np.where(step < warmup, before(step), curve.function(held(step)))
 
-    climb = float(ramp(np.zeros(1, dtype=np.int64), warmup, 0.0, first)[0])
-    return Curve(value, min(curve.low, climb), max(curve.high, climb))
+    earliest = float(np.ravel(before(np.zeros(1, dtype=np.int64)))[0])
+    return Curve(value, min(curve.low, first, earliest), max(curve.high, first, earliest))
+
+
+def _rate_of(target: str, plan: Plan) -> str:
+    """Return the binding of the learning rate on a weight decay's groups: the one spelled alike, or one that covers them."""
+    address = Address.parse(target)
+    if address.key != "weight_decay" or address.owner is not None:
+        raise PlanError(f"{target}/effective: only a weight decay has an effective value, lr·weight_decay")
+    alike = address.sibling("lr")
+    rates = [found for found in map(Address.parse, plan.bound) if found.path == ("lr",) and found.covers(address)]
+    if not rates:
+        raise PlanError(
+            f"{target}/effective: needs a binding of {alike!r} on the same groups that is not relative and stays above 0"
+        )
+    return next((rate.text for rate in rates if rate.text == alike), rates[0].text)
 
 
 def _effective(target: str, plan: Plan, base: Mapping[str, Curve]) -> Curve:
     """Return schedule / lr, so that lr·weight_decay follows the schedule."""
-    address = Address.parse(target)
-    rate = address.sibling("lr")
-    if address.key != "weight_decay" or address.owner is not None:
-        raise PlanError(f"{target}/effective: only a weight decay has an effective value, lr·weight_decay")
-    if rate not in base or plan.bound[rate].relative or base[rate].low <= 0:
+    rate = _rate_of(target, plan)
+    if plan.bound[rate].relative or base[rate].low <= 0:
         raise PlanError(
             f"{target}/effective: needs a binding of {rate!r} on the same groups that is not relative and stays above 0"
         )

@@ -177,7 +177,7 @@ class Wave(Schedule):
         object.__setattr__(self, "high", high)
         object.__setattr__(self, "shift", float(exact(self.shift, "shift") % 1) % 1.0)  # the first may round up to 1
 
-    def _timeline(self, context: Context) -> tuple[Timeline, Cycle, int]:
+    def timeline(self, context: Context) -> tuple[Timeline, Cycle, int]:
         """Return where the wave reads its phase, the cycle that shapes it, and the count at which it begins."""
         if self.cycle is None:
             if context.cycle is None or context.rhythm is None:
@@ -201,7 +201,7 @@ class Wave(Schedule):
         return Rhythm.of(self.cycle, period, _UNBOUNDED if span is None else span), self.cycle, context.origin
 
     def resolve(self, context: Context) -> Curve:
-        timeline, cycle, origin = self._timeline(context)
+        timeline, cycle, origin = self.timeline(context)
         shape, decay, parameters = waveform(cycle.waveform), cycle.amplitude_decay, cycle.parameters
         rotation = Rotation.by(self.shift)
         key = (self.cycle, origin)

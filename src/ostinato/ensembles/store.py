@@ -74,11 +74,18 @@ def _file_name(step: int) -> str:
     return f"snapshot-{step:09d}.safetensors"
 
 
+def _is_ours(entry: Path) -> bool:
+    """Return whether an entry of a folder is a file under a name that we give."""
+    named = _FILE.fullmatch(entry.name) and entry.name == _file_name(int(entry.stem.partition("-")[2]))
+    return bool(named) and entry.is_file() and not entry.is_symlink()
+
+
 class SnapshotStore:
     """Members in a folder, for one writer at a time; any number of readers.
 
     At every moment the manifest on disk is the old one or the new one, and each file that it lists is complete: member
-    files are written before the manifest that lists them, and removed after the manifest that forgets them.
+    files are written before the manifest that lists them, and removed after the manifest that forgets them. What a killed
+    writer left (temporary files, snapshots that no manifest lists) is removed by the first `add` or `rewind`.
 
     Args:
         directory: the folder. One with a manifest is opened and its files verified; else the first `add` makes it.
@@ -179,6 +186,7 @@ class SnapshotStore:
 
     def rewind(self, step: int) -> int:
         """Forget every member of this step or later, usable or not; return how many."""
+        self._clean()
         left = tuple(member for member in self._listed if member.step < step)
         forgotten = len(self._listed) - len(left)
         if forgotten:
@@ -192,9 +200,27 @@ class SnapshotStore:
             raise StorageError(
                 f"cannot make the folder {str(self.directory)!r}: {error.strerror}; check the path and its permissions"
             ) from error
-        if not self._cleaned:
-            clean_temporaries(self.directory)
-            self._cleaned = True
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove, once, what a killed writer left: temporary files, and our files that neither this nor the folder's manifest lists.
+
+        A folder without a manifest that can be read keeps its files: it may have lost the manifest and not the snapshots.
+        """
+        if self._cleaned or not self.directory.is_dir():
+            return
+        clean_temporaries(self.directory)
+        self._cleaned = True
+        found = {entry.name: entry for entry in sorted(self.directory.iterdir()) if _is_ours(entry)}
+        unlisted = found.keys() - {member.file.name for member in self._listed}
+        if not unlisted:
+            return
+        try:
+            unlisted -= {member.file.name for member in _read_manifest(self.directory / _MANIFEST)}
+        except StorageError:
+            return
+        for name in sorted(unlisted):
+            remove_file(found[name])
 
     def _replace(self, members: tuple[Member, ...]) -> None:
         """Write the manifest of ``members``, then remove the files that only the old one listed."""

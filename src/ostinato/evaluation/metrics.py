@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ostinato.errors import DataError
 
-__all__ = ["CalibrationCurve", "brier", "calibration_curve", "disagreement", "ece", "error", "nll", "summarise"]
+__all__ = [
+    "CalibrationCurve", "average_precision", "balanced_error", "brier", "calibration_curve", "disagreement", "ece", "error", "nll", "summarise",
+]  # fmt: skip
 
 _SUM_TOLERANCE = 1e-3
 
@@ -46,8 +48,8 @@ def _probabilities(values: ArrayLike, axes: int = 2) -> NDArray[np.float64]:
     return result
 
 
-def _check(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Check a pair of probabilities and labels."""
+def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return probabilities (N, C), rows summing to 1, and labels (N,), or raise `DataError`."""
     p = _probabilities(probabilities)
     y = np.asarray(labels)
     if y.dtype.kind not in "iu":
@@ -67,8 +69,49 @@ def error(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """
     from sklearn.metrics import accuracy_score
 
-    p, y = _check(probabilities, labels)
+    p, y = checked(probabilities, labels)
     return 1.0 - float(accuracy_score(y, p.argmax(axis=1)))
+
+
+def balanced_error(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """Return 1 - the mean recall of the classes that occur among the labels, in [0, 1]: every class counts the same, however rare.
+
+    Source: Brodersen et al. 2010, "The balanced accuracy and its posterior distribution".
+
+    >>> balanced_error([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], [0, 0, 0, 1])
+    0.5
+    """
+    from sklearn.metrics import recall_score
+
+    p, y = checked(probabilities, labels)
+    return 1.0 - float(recall_score(y, p.argmax(axis=1), labels=np.unique(y), average="macro", zero_division=0.0))
+
+
+def average_precision(probabilities: ArrayLike, labels: ArrayLike, positive: int | None = None) -> float:
+    """Return the average precision, sum_n (R_n - R_(n-1)) P_n over the thresholds of a class's probability, in [0, 1].
+
+    Guessing scores the class's share of the examples, so that it says more than the area under the ROC curve where a class is rare.
+
+    Args:
+        probabilities: (N, C).
+        labels: (N,).
+        positive: The class that counts as positive; by default 1 of two classes, and of more the mean over those that occur.
+
+    Raises:
+        DataError: `positive` is no class, or no label has it.
+
+    >>> round(average_precision([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]], [0, 1, 0, 1]), 4)
+    0.5833
+    """
+    from sklearn.metrics import average_precision_score
+
+    p, y = checked(probabilities, labels)
+    if positive is None and p.shape[1] == 2:
+        positive = 1
+    if positive is not None and positive not in y:
+        raise DataError(f"positive: no label is {positive!r}; the labels have {np.unique(y).tolist()}")
+    classes = np.unique(y) if positive is None else [positive]
+    return float(np.mean([average_precision_score(y == c, p[:, c]) for c in classes]))
 
 
 def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -82,7 +125,7 @@ def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """
     from sklearn.metrics import log_loss
 
-    p, y = _check(probabilities, labels)
+    p, y = checked(probabilities, labels)
     return float(log_loss(y, p, labels=np.arange(p.shape[1])))
 
 
@@ -94,7 +137,7 @@ def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
     >>> brier([[1.0, 0.0], [0.5, 0.5]], [0, 1])
     0.25
     """
-    p, y = _check(probabilities, labels)
+    p, y = checked(probabilities, labels)
     target = np.zeros_like(p)
     target[np.arange(len(y)), y] = 1.0
     return float(((p - target) ** 2).sum(axis=1).mean())
@@ -144,7 +187,7 @@ def calibration_curve(probabilities: ArrayLike, labels: ArrayLike, bins: int = 1
     """
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise DataError(f"bins must be a whole number of at least 1, got {bins!r}")
-    p, y = _check(probabilities, labels)
+    p, y = checked(probabilities, labels)
     confidence = p.max(axis=1)
     right = (p.argmax(axis=1) == y).astype(np.float64)
     edges = np.linspace(0.0, 1.0, bins + 1)

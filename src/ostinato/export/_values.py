@@ -35,7 +35,7 @@ class Values:
 
     def __init__(self, resolved: ResolvedPlan, reserved: Collection[str]) -> None:
         self._resolved = resolved
-        self._context: Context = resolved._context
+        self._context: Context = resolved.context
         self._taken = {*reserved, *HELPERS}
         self._helpers: set[str] = set()
         self._cycles: dict[Any, str] = {}
@@ -64,7 +64,7 @@ class Values:
         shown = target if len(target) <= _LONGEST else f"{target[: _LONGEST // 2]}...{target[-_LONGEST // 2 :]}"
         name, what = self.names[target], f"Return {escaped(shown)} at update `step`"
         if binding.effective:
-            rate = self.names[Address.parse(target).sibling("lr")]
+            rate = self.names[self._resolved.rate_of(target)]
             product = self._name(f"{name}_times_lr")
             self._add(product, "step", f"{what}, times the learning rate.", self._on_clock(target, binding))
             self._add(
@@ -124,7 +124,7 @@ class Values:
         return [f"    return {_number(schedule.value)}"]
 
     def _wave(self, schedule: Wave, context: Context) -> list[str]:
-        timeline, cycle, origin = schedule._timeline(context)
+        timeline, cycle, origin = schedule.timeline(context)
         decays, flat = cycle.amplitude_decay != 1.0, cycle.waveform == "constant"
         lines = []
         if decays or not flat:

@@ -28,12 +28,14 @@ class Alone:
         weights: Parameters and buffers at the end, under every name of the state_dict and those of buffers beside it.
         saved: The same after each cycle's end that was asked for.
         diverged: Step at which loss or gradient was not finite, or -1.
+        failure: Why there is nothing of all this, or empty.
     """
 
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
     saved: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     diverged: int = -1
+    failure: str = ""
 
 
 def train_alone(job: Job, k: int) -> Alone:
@@ -85,7 +87,8 @@ def _update(
     if not bool(torch.isfinite(loss)) or not all(bool(torch.isfinite(g).all()) for g in gradients):
         with torch.no_grad():
             for name, buffer in model.named_buffers():
-                buffer.copy_(before[name])
+                if name in before:  # others were made by this very pass
+                    buffer.copy_(before[name])
         return None
     optimizer.step()
     return float(loss.detach())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,9 +108,7 @@ def make_job(
             raise PlanError(
                 f"steps: got {steps}, but plan {k} has a total of {plan.total}; leave steps out, or lengthen the plan"
             )
-    if not callable(evaluate) and not isinstance(evaluate, str | int):
-        evaluate = [int(step) for step in evaluate]
-    _check_evaluate(evaluate)
+    evaluate = _checked_evaluate(evaluate, max(totals))
     pairs = list(zip(resolved, totals, strict=True))
     scored = tuple(frozenset(chosen_steps(plan, total, evaluate)) for plan, total in pairs)
     ends = tuple(frozenset(step for step in plan.snapshots if snapshots and step < total) for plan, total in pairs)
@@ -118,13 +117,29 @@ def make_job(
     )  # fmt: skip
 
 
-def _check_evaluate(evaluate: Any) -> None:
-    if isinstance(evaluate, str) and evaluate not in EVENTS:
-        raise ConfigError(
-            f"evaluate: got {evaluate!r}{suggest(evaluate, EVENTS)}; or a number N for every N steps, or the steps themselves"
-        )
-    if isinstance(evaluate, bool) or (isinstance(evaluate, int) and evaluate < 1):
-        raise ConfigError(f"evaluate: got {evaluate!r}, expected a whole number > 0 of steps")
+def _checked_evaluate(evaluate: Any, longest: int) -> Evaluate:
+    """Return when to score, in plain numbers."""
+    if callable(evaluate):
+        return evaluate  # type: ignore[no-any-return]
+    if isinstance(evaluate, str):
+        if evaluate not in EVENTS:
+            raise ConfigError(
+                f"evaluate: got {evaluate!r}{suggest(evaluate, EVENTS)}; or a number N for every N steps, or the steps themselves"
+            )
+        return evaluate
+    if _is_whole(evaluate) and evaluate >= 1:
+        return int(evaluate)
+    if not isinstance(evaluate, Iterable):
+        raise ConfigError(f"evaluate: got {evaluate!r}, expected a whole number > 0 of steps, or the steps themselves")
+    steps = list(evaluate)
+    for step in steps:
+        if not _is_whole(step) or not 0 <= step < longest:
+            raise ConfigError(f"evaluate: got the step {step!r}, expected whole numbers from 0 to {longest - 1}")
+    return [int(step) for step in steps]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _seeds(seeds: Iterable[int] | None, members: int) -> tuple[int, ...]:
@@ -132,7 +147,7 @@ def _seeds(seeds: Iterable[int] | None, members: int) -> tuple[int, ...]:
     if len(chosen) != members:
         raise ConfigError(f"seeds: got {len(chosen)} for {members} plans, expected one for each")
     for seed in chosen:
-        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        if not _is_whole(seed) or seed < 0:
             raise ConfigError(f"seeds: got {seed!r}, expected whole numbers >= 0")
     return tuple(int(seed) for seed in chosen)
 
@@ -145,7 +160,12 @@ def _subsets(subsets: Any, members: int, length: int) -> NDArray[np.int64] | Non
         raise ConfigError(
             f"subsets: got {len(subsets)} of sizes {sorted(sizes)}, expected one for each of {members} members, all of one size"
         )
-    rows = np.asarray(subsets, dtype=np.int64)
+    found = np.asarray(subsets)
+    if found.size and found.dtype.kind not in "iu":
+        raise ConfigError(
+            f"subsets: got {found.dtype} values, expected indices; of a mask write numpy.flatnonzero(mask)"
+        )
+    rows = found.astype(np.int64)
     if rows.size == 0 or rows.min() < 0 or rows.max() >= length:
         raise ConfigError(f"subsets: expected indices from 0 to {length - 1}, at least one for each member")
     return rows
@@ -154,7 +174,7 @@ def _subsets(subsets: Any, members: int, length: int) -> NDArray[np.int64] | Non
 def _resolved(
     plans: Sequence[Plan | ResolvedPlan], steps: int | None, per_epoch: int, batch_size: int
 ) -> list[ResolvedPlan]:
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+    if steps is not None and (not _is_whole(steps) or steps < 1):
         raise ConfigError(f"steps: got {steps!r}, expected a whole number > 0")
     known: dict[str, ResolvedPlan] = {}
     result = []

@@ -132,4 +132,7 @@ def rule_of(name: str, groups: Sequence[Mapping[str, Any]], *, momentum_driven: 
     if name.lower() == "sgd":
         heavy = momentum_driven or any(group["momentum"] != 0 for group in groups)
         return SGD(nesterov=bool(groups[0]["nesterov"]), heavy=heavy)
-    return AdamW() if name.lower() == "adamw" else Adam()
+    decoupled = {bool(group.get("decoupled_weight_decay", name.lower() == "adamw")) for group in groups}
+    if len(decoupled) > 1:
+        return "the optimizer's option 'decoupled_weight_decay' differs between groups"
+    return AdamW() if decoupled == {True} else Adam()

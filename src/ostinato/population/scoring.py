@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from ostinato.errors import DataError
+from ostinato.errors import ConfigError, DataError
 
 __all__ = ["Scorer", "metrics_for", "score_one"]
 
-Metric = Callable[[Tensor, Tensor], Tensor]
+Metric = Callable[[Tensor, Tensor], Any]
 _SLICE = 1024
 _EPSILON = 2.0**-52
 
@@ -83,14 +83,33 @@ class Scorer:
                 call = vmap(forward, in_dims=(0, 0, None))
                 outputs = torch.cat([call(held, values[part], x) for x in torch.split(self.inputs, _SLICE)], dim=1)
                 for name, metric in self.metrics.items():
-                    found[name].append(vmap(metric, in_dims=(0, None))(outputs, self.targets).to(torch.float64))
+                    found[name].append(_of_each(name, metric, outputs, self.targets))
         return {name: torch.cat(parts) for name, parts in found.items()}
 
     def one(self, forward: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """Score one model."""
         with torch.no_grad():
             outputs = torch.cat([forward(x) for x in torch.split(self.inputs, _SLICE)])
-            return {name: float(metric(outputs, self.targets)) for name, metric in self.metrics.items()}
+            return {name: _number(name, metric(outputs, self.targets)) for name, metric in self.metrics.items()}
+
+
+def _of_each(name: str, metric: Metric, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return a metric of stacked outputs, float64 (K,); member by member where it is no function of tensors alone."""
+    try:
+        values = vmap(metric, in_dims=(0, None))(outputs, targets)
+    except Exception:  # .item(), numpy, scikit-learn, branches on values: a metric may do what it likes
+        values = None
+    if isinstance(values, Tensor) and values.shape == outputs.shape[:1]:
+        return values.to(torch.float64)
+    return torch.tensor([_number(name, metric(member, targets)) for member in outputs], dtype=torch.float64)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        what = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise ConfigError(f"metrics: {name!r} returned {what}, expected one number") from error
 
 
 def score_one(scorer: Scorer | None, model: torch.nn.Module) -> dict[str, float]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ostinato.population.masks import Frame
+from ostinato.population.memory import BLOCK
 from ostinato.population.scoring import Scorer
 from ostinato.population.stepping import Batch, State, placed, traced
 from ostinato.population.template import Template
@@ -19,9 +20,6 @@ from ostinato.population.values import GroupPlace, Values
 
 __all__ = ["Chunk", "Steps"]
 
-_BLOCK = (
-    1024  # steps whose values are computed at once: a call of a curve costs about as much for one step as for hundreds
-)
 _REPORT = 64  # steps from one report to the next
 _MEMBER_STEPS = 50_000
 _WORK = 1_000_000_000
@@ -108,13 +106,13 @@ class Chunk:
         self.template.machine.model.train()
         events = self._events()
         for step in range(self.total):
-            place = step % _BLOCK
+            place = step % BLOCK
             if step % _REPORT == 0 and step:
                 yield step
                 if self._idle(step):
                     return
             if place == 0:
-                block = np.arange(step, min(step + _BLOCK, self.total), dtype=np.int64)
+                block = np.arange(step, min(step + BLOCK, self.total), dtype=np.int64)
                 coefficients, values = self._block(block)
             batch = self._batch(step, coefficients[place], values[place])
             steps.run(self.state, batch, partial(self._uses, step))

@@ -16,7 +16,7 @@ from ostinato.population import recipes
 from ostinato.population.job import Job, criterion_of
 from ostinato.population.layers import equip_loss, equip_norms
 from ostinato.population.masks import Frame, equip_masks, layer_keys
-from ostinato.population.memory import saved_bytes
+from ostinato.population.memory import block_bytes, saved_bytes
 from ostinato.population.rules import rule_of
 from ostinato.population.scoring import Scorer, metrics_for
 from ostinato.population.stepping import Batch, Machine, State, traced
@@ -127,6 +127,7 @@ def prepare(job: Job, model: nn.Module) -> Template | str:
         return f"{sorted(missing)[0]} is driven and tracked at once"
     width = len(rule.coefficients({key: np.full((1, 1), 0.5) for key in rule.keys}, np.zeros(1, np.int64), 0))
     rule.restart()
+    each += block_bytes(width * len(groups) + len(placement.attributes), max(job.totals))
     machine = Machine(model, loss, frame, placement.attributes, membership, rule, width)
     template = Template(job, machine, placement, groups, rest, layers, names, each, _scorer(job, outputs, each))
     return _untraceable(template) or template

@@ -163,7 +163,7 @@ def chosen_steps(
     return {step for step in found if 0 <= step < steps} | last
 
 
-def _ends(plan: ResolvedPlan) -> list[int]:
+def _ends(plan: ResolvedPlan) -> Sequence[int]:
     return plan.snapshots
 
 

@@ -46,7 +46,7 @@ class Observer:
         """Say that the model was scored on the test data."""
 
     def captured(self, member: Member) -> None:
-        """Say that a snapshot was taken."""
+        """Say that a snapshot was taken; it is written in the background, and asking for ``member.file`` waits for it."""
 
     def saved(self, count: int) -> None:
         """Say that a checkpoint was written."""
@@ -56,7 +56,8 @@ class Observer:
 class TrainingLoop:
     """The updates of one run, from its last checkpoint (or the beginning) to its total.
 
-    Everything that an update depends on is a pure function of the count of updates, or part of the checkpoint.
+    Everything that an update depends on is a pure function of the count of updates, or part of the checkpoint. Snapshots are written in the
+    background; a checkpoint is saved only when all of them are on disk, so that what a kill loses is made again after the resume.
     """
 
     session: Session
@@ -66,7 +67,9 @@ class TrainingLoop:
     def __post_init__(self) -> None:
         session = self.session
         self.total = session.scheduler.resolved.total
-        self.snapshots = SnapshotEnsemble(session.model, self.folder.snapshots, keep=session.config.train.keep)
+        self.snapshots = SnapshotEnsemble(
+            session.model, self.folder.snapshots, keep=session.config.train.keep, background=True
+        )
         self.checkpoints = CheckpointStore(self.folder.checkpoints)
         self.elapsed_before = 0.0
         self._started: float | None = None
@@ -116,11 +119,16 @@ class TrainingLoop:
         restore_random_states(ranks[session.fabric.global_rank])
 
     def save(self, log: MetricsLog | None) -> None:
-        """Write a checkpoint of the present state."""
+        """Write a checkpoint of the present state, once every snapshot taken so far is on disk.
+
+        Raises:
+            StorageError: The disk refused, or has refused a snapshot; the last checkpoint stands.
+        """
         session = self.session
         ranks = _gathered(session, random_states())
         if log is None:
             return
+        self.snapshots.flush()
         state = {
             "model": dict(session.model.state_dict()),
             "criterion": dict(session.criterion.state_dict()),
@@ -149,7 +157,7 @@ class TrainingLoop:
             StorageError: The disk refused; the last checkpoint stands.
         """
         session = self.session
-        with StopRequest() as stop:
+        with StopRequest() as stop, self.snapshots:
             count = self.resume()
             self.observer.begun(session, count)
             self._started = time.monotonic() if count < self.total else None

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ostinato.atomic import read_json
 from ostinato.ensembles import SnapshotEnsemble
 from ostinato.errors import (
     ConfigError,
@@ -17,6 +18,7 @@ from ostinato.errors import (
     OstinatoWarning,
     RunInterruptedError,
     StateError,
+    StorageError,
 )
 from ostinato.training.changes import plan_difference, table_difference, tables
 from ostinato.training.config import RunConfig
@@ -129,6 +131,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score a run's ensemble and members on its test data and return the document of ``result.json``; nothing is written.
 
+    The snapshots are all that it needs. Where no checkpoint can be read, `steps` ends with the last snapshot and `wall_s` is that of
+    ``result.json``, 0 without it.
+
     Args:
         path: The run folder.
         last: Only the last so many snapshots.
@@ -138,6 +143,10 @@ def evaluate_run(
     Raises:
         ConfigError: There is no run.
         StorageError: No snapshot can be trusted.
+
+    Warns:
+        DamagedSnapshotWarning: A snapshot was left out.
+        OstinatoWarning: A checkpoint was passed over, or every one is damaged.
     """
     folder = RunFolder.open(path)
     alone = {"train.devices": 1, "train.strategy": "auto"}  # scoring needs one process, and must not write twice
@@ -147,12 +156,46 @@ def evaluate_run(
         raise ConfigError(f"{folder.path}: holds no snapshot yet; the first is taken at the end of the first cycle")
     if recalibrate:
         _recalibrate(loop.snapshots, session)
-    checkpoint = loop.checkpoints.latest()
-    if checkpoint is not None:
-        session.scheduler.load_state_dict(checkpoint.state["scheduler"])
-        loop.elapsed_before = checkpoint.elapsed_s
+    _take_up(loop)
     return result_document(loop, evaluate(loop, last=last, average=average), None)
 
 
 def _recalibrate(snapshots: SnapshotEnsemble, session: Session) -> None:
     snapshots.recalibrate(session.to_device(batch) for batch in in_order(session.data.train))
+
+
+def _take_up(loop: TrainingLoop) -> None:
+    """Take over from the newest checkpoint how far the run had come; from its last snapshot where every checkpoint is damaged."""
+    scheduler = loop.session.scheduler
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            checkpoint = loop.checkpoints.latest()
+        except StorageError:
+            checkpoint, told[:] = None, []
+            damaged = True
+        else:
+            damaged = False
+    for warning in told:
+        warnings.warn(warning.message, stacklevel=3)
+    if checkpoint is not None:
+        scheduler.load_state_dict(checkpoint.state["scheduler"])
+        loop.elapsed_before = checkpoint.elapsed_s
+        return
+    scheduler.step(by=loop.snapshots.members[-1].step + 1)
+    loop.elapsed_before = _seconds_told(loop.folder)
+    if damaged:
+        warnings.warn(
+            f"{loop.folder.checkpoints}: every checkpoint is damaged; what is scored are the {len(loop.snapshots)} snapshots, up to step {scheduler.count}",
+            OstinatoWarning,
+            stacklevel=3,
+        )
+
+
+def _seconds_told(folder: RunFolder) -> float:
+    """Return the seconds of training that ``result.json`` tells of; 0 where it does not."""
+    try:
+        seconds = read_json(folder.result)["wall_s"]
+    except (StorageError, KeyError, TypeError):
+        return 0.0
+    return float(seconds) if isinstance(seconds, int | float) else 0.0

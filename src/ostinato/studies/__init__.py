@@ -1,0 +1,7 @@
+"""Studies: claims about cyclical training, each decided by a rule that was fixed before it ran."""
+
+from __future__ import annotations
+
+from ostinato.studies.frame import NAMES, EvidenceFolder, Runner, Study, find
+
+__all__ = ["NAMES", "EvidenceFolder", "Runner", "Study", "find"]

@@ -1,0 +1,66 @@
+"""A study's figure: every effect with its interval, regime by regime."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from ostinato.atomic import write_bytes
+from ostinato.studies.frame.judging import Finding, Judgement
+from ostinato.studies.frame.summary import Summary
+
+__all__ = ["draw"]
+
+_COLOURS = {"primary": "#b3261e", "required": "#b3261e", "literal": "#7a5c00", "secondary": "#2f5d8a"}
+
+
+def draw(summary: Summary, folder: Path) -> Path:
+    """Draw the effects on the primary metric and return the picture's file, an SVG."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    spec = summary.study.spec
+    judgements = [judgement for judgement in summary.judgements if judgement.verdict is not None]
+    shown = [found for found in judgements[0].findings if found.contrast.metric == spec.primary.metric]
+    height = 0.9 + 0.36 * len(shown)
+    columns = min(2, len(judgements))
+    rows = -(-len(judgements) // columns)
+    with mpl.rc_context({"svg.hashsalt": spec.name, "font.size": 9}):
+        figure = Figure(figsize=(5.6 * columns, height * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, judgement in zip(axes, judgements, strict=False):
+            _panel(ax, judgement, spec.primary.metric)
+        for ax in axes[len(judgements) :]:
+            ax.set_axis_off()
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    file = folder / f"{spec.name}.svg"
+    write_bytes(file, stream.getvalue())
+    return file
+
+
+def _panel(ax: object, judgement: Judgement, metric: str) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(ax, Axes)
+    findings = [found for found in judgement.findings if found.contrast.metric == metric]
+    ax.axvline(0.0, color="0.3", linewidth=0.8)
+    ax.axvline(100 * findings[0].contrast.margin, color="0.3", linewidth=0.8, linestyle="--")
+    for place, found in enumerate(findings):
+        _interval(ax, found, -place)
+    ax.set_yticks([-place for place in range(len(findings))], [found.contrast.name for found in findings])
+    assert judgement.verdict is not None
+    ax.set_title(f"{judgement.regime.title}: {judgement.verdict.verdict}", fontsize=9, loc="left")
+    ax.set_xlabel(f"difference of {metric} in points; right of the dashed line as claimed", fontsize=8)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
+def _interval(ax: object, found: Finding, place: int) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(ax, Axes)
+    low, high = found.decision.interval.low, found.decision.interval.high
+    colour = _COLOURS[found.contrast.role]
+    ax.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2.0, solid_capstyle="butt")
+    ax.plot(100 * found.decision.effect, place, marker="o", markersize=5, color=colour)

@@ -1,0 +1,93 @@
+"""Image data in the roles that a study gives it: a training subset of its own for each seed, validation, and the official test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ostinato.errors import DataError
+from ostinato.training import datasets, models
+from ostinato.training.config import DataConfig
+
+__all__ = ["Images", "load_images", "small_cnn", "small_mlp", "subset"]
+
+_VALIDATION = {"fashion-mnist": 10_000, "mnist": 10_000, "digits": 360}
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of classes, divided by what they are for.
+
+    Attributes:
+        inputs: What subsets are drawn from, float32 (N, 1, H, W): the training images but the last.
+        targets: int64 (N,).
+        validation: The last training images: settings are chosen and temperatures are fitted on them.
+        test: The official test images, for confirming runs only.
+        classes: Number of classes.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    validation: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    classes: int
+
+
+@cache
+def load_images(name: str, sha256: str, pool: int = 1, judged_on: int | None = None) -> Images:
+    """Return a named data set in roles.
+
+    Args:
+        name: ``fashion-mnist``, ``mnist`` or ``digits``.
+        sha256: What the data must be.
+        pool: Side of the squares that are averaged: 2 makes 14x14 of 28x28.
+        judged_on: At most so many validation and test images; by default all.
+
+    Raises:
+        DataError: It is other data.
+    """
+    data = datasets.load(DataConfig(name=name))
+    if data.digest != sha256:
+        raise DataError(f"{name}: has SHA-256 {data.digest}, the study was specified for {sha256}; restore the data")
+    train, test = data.train, data.test
+    assert isinstance(train, datasets.Split)
+    assert isinstance(test, datasets.Split)
+    kept = len(train) - _VALIDATION[name]
+    small = [F.avg_pool2d(part, pool) if pool > 1 else part for part in (train.inputs, test.inputs)]
+    validation = small[0][kept:][:judged_on], train.targets[kept:][:judged_on]
+    return Images(
+        small[0][:kept],
+        train.targets[:kept],
+        validation,
+        (small[1][:judged_on], test.targets[:judged_on]),
+        data.classes,
+    )
+
+
+def subset(images: Images, size: int, seed: int) -> NDArray[np.int64]:
+    """Return the rows of `images.inputs` that a seed trains on, drawn without replacement."""
+    return np.random.default_rng([seed, 20_260]).permutation(len(images.targets))[:size]
+
+
+def small_cnn(images: Images) -> Callable[[], nn.Module]:
+    """Return what makes a CNN of 16 and 32 channels (3x3, batch norm, pooling) with a linear layer."""
+    shape = tuple(images.inputs.shape[1:])
+    return lambda: models.cnn(shape, images.classes, width=16, dropout=0.0)
+
+
+def small_mlp(images: Images) -> Callable[[], nn.Module]:
+    """Return what makes a perceptron with two hidden layers of 64, without batch norm and dropout."""
+    size = images.inputs[0].numel()
+
+    def make() -> nn.Module:
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, images.classes)
+        )
+
+    return make

@@ -1,0 +1,176 @@
+"""The page of evidence: ``docs/EVIDENCE.md``, rebuilt from the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ostinato import evaluation
+from ostinato.atomic import read_json, write_bytes
+from ostinato.studies.frame.figure import draw
+from ostinato.studies.frame.instruments import lines_of as instrument_lines
+from ostinato.studies.frame.judging import Finding, Judgement
+from ostinato.studies.frame.study import NAMES, find
+from ostinato.studies.frame.summary import Summary, in_unit, summarise, unit_of
+
+__all__ = ["write_page"]
+
+_CLAIMS = 15
+_HEAD = """# Evidence
+
+Made by `ostinato study report` from the records under `evidence/`; do not edit.
+
+Every claim is answered with **supported**, **not supported** or **inconclusive**. Effects are written comparator - claimed, so that a positive
+number is as claimed; points are percentage points of error. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
+before the run: *supported* is L > 0 and effect >= m, against the primary comparator and every required control; *not supported* is U < m against any of
+them, harm included; *inconclusive* is the rest. Intervals are conditional on the test images; the line "seeds x images" resamples both. Regimes are
+never pooled. With {claims} claims and a rule that errs in 2.5 %, at most {false:.1f} false "supported" are to be expected; the Holm column adjusts the primary
+contrasts' p values over the studies that have run.
+
+| study | claim | verdict | effect | 95 % interval | margin | seeds | p (Holm) |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def write_page(file: Path, root: Path) -> list[Summary]:
+    """Write the page and its figures, and return what it says.
+
+    Args:
+        file: The page; figures go to ``pictures/evidence/`` beside it.
+        root: Folder of all evidence.
+
+    Raises:
+        StorageError: Evidence cannot be read or the page cannot be written.
+    """
+    summaries = [summarise(find(name), root) for name in NAMES]
+    pictures = file.parent / "pictures" / "evidence"
+    pictures.mkdir(parents=True, exist_ok=True)
+    text = _HEAD.format(claims=_CLAIMS, false=_CLAIMS * 0.025) + "\n".join(_overview(summaries)) + "\n"
+    for summary in summaries:
+        drawn = draw(summary, pictures) if summary.primary is not None else None
+        text += "\n" + "\n".join(_section(summary, drawn)) + "\n"
+    text += "\n".join(instrument_lines(root)) + "\n"
+    write_bytes(file, text.encode())
+    return summaries
+
+
+def _overview(summaries: Sequence[Summary]) -> Iterator[str]:
+    ran = [(summary, summary.primary) for summary in summaries]
+    adjusted = iter(evaluation.holm([decision.p for _, decision in ran if decision is not None]))
+    for summary, decision in ran:
+        spec = summary.study.spec
+        if decision is None:
+            yield f"| [{spec.name}](#{spec.name}) | {spec.claim} | {summary.verdict} | | | | | |"
+            continue
+        metric = spec.primary.metric
+        low, high = (in_unit(metric, end) for end in decision.interval.to_document())
+        yield (
+            f"| [{spec.name}](#{spec.name}) | {spec.claim} | **{summary.verdict}** | {in_unit(metric, decision.effect)} | {low} to {high} |"
+            f" {in_unit(metric, decision.margin, signed=False)} | {decision.n} | {next(adjusted):.2g} |"
+        )
+
+
+def _section(summary: Summary, picture: Path | None) -> Iterator[str]:
+    spec = summary.study.spec
+    yield f"## {spec.name}\n"
+    yield f"*{spec.claim}*\n"
+    yield f"- Source: {spec.source}."
+    yield f"- Scope: {spec.scope}"
+    yield f"- Margin: {spec.margin_reason}. Seeds: {spec.seeds}; {spec.sd}."
+    yield f"- Data: {spec.data}."
+    yield f"- Failed runs: {spec.failed}.\n"
+    if picture is not None:
+        yield f"![effects of {spec.name}](pictures/evidence/{picture.name})\n"
+    if summary.outdated:
+        yield f"**No verdict**: {summary.outdated}\n"
+    for place, judgement in enumerate(summary.judgements):
+        yield from _regime(summary, judgement, headline=place == 0)
+    yield from _arms(summary)
+    yield from _attempts(summary)
+
+
+def _regime(summary: Summary, judgement: Judgement, *, headline: bool) -> Iterator[str]:
+    spec = summary.study.spec
+    yield f"### {judgement.regime.title}{' (headline)' if headline else ''}\n"
+    if judgement.verdict is None:
+        yield f"No verdict: {judgement.missing} cells are missing.\n"
+        return
+    yield f"- Controlled: **{judgement.verdict.verdict}**. {_sentence(judgement)}"
+    if judgement.literal is not None:
+        literal = next(found for found in judgement.findings if found.contrast.role == "literal")
+        yield f"- Literal (against {_comparators(literal)}): **{judgement.literal.verdict}**, {_told(literal)}."
+    records = [record for record in summary.folder.records() if record["regime"] == judgement.regime.name]
+    for line in summary.study.remarks(records):
+        yield f"- {line}"
+    yield f"\n| arm | {spec.primary.metric} | 95 % interval | seeds |\n|---|---|---|---|"
+    for arm, (mean, ends, count) in judgement.means.items():
+        low, high = (in_unit(spec.primary.metric, end, signed=False) for end in ends)
+        yield f"| {arm} | {in_unit(spec.primary.metric, mean, signed=False)} | {low} to {high} | {count} |"
+    yield "\n| contrast | role | effect | 95 % interval | Student's t | seeds x images | margin | verdict | p (Holm) |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for finding in judgement.findings:
+        yield _row(finding)
+    yield ""
+
+
+def _row(finding: Finding) -> str:
+    contrast, decision = finding.contrast, finding.decision
+    ends = [in_unit(contrast.metric, end) for end in (*decision.interval.to_document(), *finding.t_interval)]
+    both = "" if finding.two_way is None else " to ".join(in_unit(contrast.metric, end) for end in finding.two_way)
+    holm = "" if finding.p_holm is None else f"{finding.p_holm:.2g}"
+    unit = unit_of(contrast.metric)
+    return (
+        f"| {contrast.name} | {contrast.role} | {in_unit(contrast.metric, decision.effect)} {unit} | {ends[0]} to {ends[1]} | {ends[2]} to {ends[3]} |"
+        f" {both} | {in_unit(contrast.metric, contrast.margin, signed=False)} | {decision.verdict} | {holm} |"
+    )
+
+
+def _sentence(judgement: Judgement) -> str:
+    """Return the headline in words, in the metric's unit."""
+    assert judgement.verdict is not None
+    leading = [found for found in judgement.findings if found.contrast.role in ("primary", "required")]
+    told = "; ".join(f"against {_comparators(found)} {_told(found)}: {found.decision.verdict}" for found in leading)
+    needed = judgement.verdict.n_needed
+    more = f" About {needed} seeds would decide it." if judgement.verdict.verdict == "inconclusive" and needed else ""
+    return f"{told}.{more}"
+
+
+def _comparators(finding: Finding) -> str:
+    return " and ".join(arm for arm, weight in finding.contrast.weights.items() if weight > 0)
+
+
+def _told(finding: Finding) -> str:
+    metric, decision = finding.contrast.metric, finding.decision
+    low, high = (in_unit(metric, end) for end in decision.interval.to_document())
+    unit = unit_of(metric)
+    return f"{in_unit(metric, decision.effect)} {unit} ({low} to {high})"
+
+
+def _arms(summary: Summary) -> Iterator[str]:
+    spec = summary.study.spec
+    yield "Arms: " + "; ".join(f"**{arm}** {text}" for arm, text in spec.arms.items()) + ".\n"
+    tuned = summary.folder.tuned()
+    if tuned is None or spec.tuning is None:
+        return
+    yield f"Settings chosen on {spec.tuning.seeds} development seeds by {spec.tuning.metric.replace('_', ' ')} (value: mean):\n"
+    yield "| regime | arm | chosen | whole curve |\n|---|---|---|---|"
+    for regime, found in tuned["regimes"].items():
+        for arm, curve in found["curves"].items():
+            told = ", ".join(f"{value:g}: {'diverged' if score is None else f'{score:.2%}'}" for value, score in curve)
+            chosen = ", ".join(f"{name} {value:g}" for name, value in found["chosen"][arm].items())
+            yield f"| {regime} | {arm} | {chosen}{' (at the edge)' if arm in found['at_edge'] else ''} | {told} |"
+    yield ""
+
+
+def _attempts(summary: Summary) -> Iterator[str]:
+    folder = summary.folder
+    events = [line["event"] for line in folder.ledger()]
+    wall = sum(record["wall_s"] for record in folder.records())
+    yield (
+        f"Attempts: {events.count('start')} starts, {events.count('end')} ended, {events.count('stopped')} stopped (`{folder.path.name}/ledger.jsonl`)."
+        f" The records took {wall / 60:.0f} process-minutes. To run it again: `ostinato study run {summary.study.spec.name} --profile full`.\n"
+    )
+    for line in folder.amendments():
+        place = folder.path / "superseded" / line["kept"]
+        verdict = read_json(place / "verdict.json") if (place / "verdict.json").exists() else {"verdict": "not run"}
+        yield f"- Amended {line['at'][:10]}: {line['why']} (superseded verdict: {verdict['verdict']}, records in `superseded/{line['kept']}`)."

@@ -1,0 +1,101 @@
+"""One study's answer as plain data: what ``ostinato study list`` tells and the page of evidence is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ostinato.errors import StateError
+from ostinato.evaluation import Decision
+from ostinato.studies.frame.folder import EvidenceFolder
+from ostinato.studies.frame.judging import Judgement, judge
+from ostinato.studies.frame.spec import Profile
+from ostinato.studies.frame.study import Study
+
+__all__ = ["Summary", "in_unit", "summarise", "unit_of"]
+
+_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study and what its records say.
+
+    Attributes:
+        study: The study.
+        folder: Where its evidence lies.
+        judgements: One a regime, the headline first.
+        outdated: Why there can be no verdict although there are records; empty otherwise.
+    """
+
+    study: Study
+    folder: EvidenceFolder
+    judgements: tuple[Judgement, ...]
+    outdated: str
+
+    @property
+    def headline(self) -> Judgement | None:
+        """The judgement of the first regime."""
+        return self.judgements[0] if self.judgements else None
+
+    @property
+    def verdict(self) -> str:
+        """``supported``, ``not supported``, ``inconclusive``, or ``not run`` while a cell of the headline is missing."""
+        headline = self.headline
+        return headline.verdict.verdict if headline is not None and headline.verdict is not None else "not run"
+
+    @property
+    def primary(self) -> Decision | None:
+        """The decision of the primary contrast; None while there is none."""
+        headline = self.headline
+        return None if headline is None or headline.verdict is None else headline.verdict.primary
+
+    def to_document(self) -> dict[str, Any]:
+        """Return a line of ``ostinato study list --json``."""
+        spec, primary = self.study.spec, self.primary
+        return {
+            "name": spec.name,
+            "claim": spec.claim,
+            "verdict": self.verdict,
+            "effect": None if primary is None else primary.effect,
+            "interval": None if primary is None else primary.interval.to_document(),
+            "seeds": 0 if primary is None else primary.n,
+            "profile": self.folder.profile,
+            "regimes": {judgement.regime.name: _verdict_of(judgement) for judgement in self.judgements},
+        }
+
+
+def _verdict_of(judgement: Judgement) -> Mapping[str, Any] | None:
+    return None if judgement.verdict is None else judgement.verdict.to_document()
+
+
+def summarise(study: Study, root: Path, profile: Profile = "full") -> Summary:
+    """Judge what is there of a study.
+
+    Raises:
+        StorageError: Its files are damaged or of another version.
+    """
+    folder = EvidenceFolder(root, study.spec, profile)
+    records = folder.records()
+    try:
+        judgements = tuple(judge(study.spec, regime, records, profile) for regime in study.spec.regimes)
+    except StateError as error:
+        return Summary(study, folder, (), str(error))
+    return Summary(study, folder, judgements, "")
+
+
+def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
+    """Return a number as it is read: shares in percentage points, everything else in its own unit.
+
+    >>> in_unit("error", 0.0123), in_unit("nll", -0.5)
+    ('+1.23', '-0.500')
+    """
+    sign = "+" if signed else ""
+    return f"{100 * value:{sign}.2f}" if metric in _SHARES else f"{value:{sign}.3f}"
+
+
+def unit_of(metric: str) -> str:
+    """Return the unit that `in_unit` writes in."""
+    return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""
