@@ -28,8 +28,8 @@ RANKS: dict[str, int] = {
     "population": 10, "search": 10,
     "applications": 11, "comparison": 11,
     "integrations": 12,
-    "studies": 13, "bench": 13,
-    "cli": 14, "__main__": 15,
+    "studies": 13, "bench": 14,
+    "cli": 15, "__main__": 16,
 }  # fmt: skip
 FLAT_API = "__init__"
 FLAT_API_FROM = 8
@@ -44,7 +44,18 @@ UPWARDS = {
 OUTERMOST = ("integrations", "studies", "bench", "cli", "__main__")
 CORE_ALLOWS = {*sys.stdlib_module_names, "numpy"}
 CORE_ALLOWS_LAZILY = {"tomli_w"}
-NO_TORCH = ("errors", "_version", "atomic", "core", "schedules", "evaluation", "_samples", "plotting")
+NO_TORCH = (
+    "errors",
+    "_version",
+    "atomic",
+    "core",
+    "schedules",
+    "evaluation",
+    "controls",
+    "records",
+    "_samples",
+    "plotting",
+)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ostinato.scheduler import Scheduler
 
 PERIOD = 10_000
 TABLE = 1024  # steps whose values are computed at once
+NOISE = 2000  # blocks that come and go with the interpreter's free lists: about 900 after 4000 cycles, and no more then
 TARGETS: dict[str, Any] = {
     "optimizer.lr": ost.wave(1e-4, 0.1),
     "optimizer.weight_decay": ost.wave(1e-5, 5e-4, shift=0.25, effective=True),
@@ -74,17 +75,17 @@ LOOKS: dict[str, Callable[[Tick], object]] = {
 @pytest.mark.parametrize("look", LOOKS)
 def test_thousands_of_steps_and_cycle_ends_hold_no_more_than_the_first_ones(look: str, tensors: bool) -> None:
     scheduler = scheduler_of(period=100, tensors=tensors)
-    assert growth(scheduler, 3, 12, LOOKS[look]) < 500  # 12,288 steps, 122 ends of cycles
+    assert growth(scheduler, 3, 12, LOOKS[look]) < NOISE  # 12,288 steps, 122 ends of cycles
 
 
 def test_ticks_read_out_hold_nothing() -> None:
     scheduler = scheduler_of(period=100)
-    assert growth(scheduler, 1, 2, lambda tick: sum(tick.values.values())) < 500
+    assert growth(scheduler, 1, 2, lambda tick: sum(tick.values.values())) < NOISE
 
 
 def test_the_check_can_fail() -> None:
     kept: list[Tick] = []
-    assert growth(scheduler_of(), 1, 2, kept.append) > 2000
+    assert growth(scheduler_of(), 1, 4, kept.append) > 2 * NOISE
 
 
 def test_300_000_steps_hold_no_more_than_the_first_30_000() -> None:
@@ -92,14 +93,14 @@ def test_300_000_steps_hold_no_more_than_the_first_30_000() -> None:
     assert drive(scheduler, 30 * TABLE) == 3
     before = held()
     assert drive(scheduler, 270 * TABLE) == 27
-    assert held() - before < 500
+    assert held() - before < NOISE
     assert scheduler.count == 300 * TABLE
 
 
 def test_steps_past_the_total_hold_nothing_either() -> None:
     scheduler = scheduler_of(cycles=1, period=1000)
     with pytest.warns(ost.errors.PastTotalWarning):
-        assert growth(scheduler, 3, 6, LOOKS["events"]) < 500
+        assert growth(scheduler, 3, 6, LOOKS["events"]) < NOISE
 
 
 def resident() -> int:
@@ -121,5 +122,5 @@ def test_ten_million_steps_are_flat_in_memory() -> None:
         marks.append(resident() - begun)
     print(f"\nresident memory grew by {marks[-1] / 1024:.0f} KiB, at most {max(marks) / 1024:.0f} KiB")
     assert scheduler.count == 9800 * TABLE > 10_000_000
-    assert held() - before < 2000  # one for each 5000 steps would be more
+    assert held() - before < NOISE
     assert max(marks) < 4 << 20

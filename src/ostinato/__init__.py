@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
     from ostinato.scheduler import Scheduler
+    from ostinato.search import range_test
 
 __all__ = [
     "Binding",
@@ -42,6 +43,7 @@ __all__ = [
     "nn",
     "one_cycle",
     "population",
+    "range_test",
     "schedule",
     "schedules",
     "was_stepped",
@@ -52,6 +54,7 @@ _LAZY = {
     "Scheduler": "ostinato.scheduler",
     "SharedValue": "ostinato._data.shared",
     "SnapshotEnsemble": "ostinato.ensembles",
+    "range_test": "ostinato.search",
     "was_stepped": "ostinato.mixed_precision",
 }
 _LAZY_MODULES = ("controls", "data", "evaluation", "nn", "population")

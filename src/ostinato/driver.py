@@ -15,7 +15,7 @@ from ostinato.core import domains
 from ostinato.core.address import Address
 from ostinato.core.memory import frozen
 from ostinato.core.resolved import ResolvedPlan
-from ostinato.errors import DomainError, ForeignWriteWarning, OstinatoError, TargetError
+from ostinato.errors import DomainError, ForeignWriteWarning, OstinatoError
 from ostinato.targets import (
     GroupSlot,
     GroupWatch,
@@ -26,6 +26,8 @@ from ostinato.targets import (
     may_be_scheduled,
     roots_of,
 )
+from ostinato.targets.layout import lay_out
+from ostinato.targets.originals import refuse_overlap, with_new
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -33,10 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Driver", "level_outside"]
 
 Row = tuple[float, ...]
-_Single = tuple[dict[Any, Any], Any, int, Slot]
-_Run = tuple[Any, int, list[dict[Any, Any]], list[Slot]]
 _BLOCK = 1024
-_SHORTEST_RUN = 4
 
 _OWN = ("ostinato.driver", "ostinato.scheduler", "ostinato.views")
 
@@ -88,8 +87,8 @@ class Driver:
             originals = watch.moved(originals)
         self._pending: OstinatoError | None = None
         found = {target: self._find(target, originals, announce) for target in targets}
-        _refuse_overlap(found)
-        self.originals = _with_new(originals, found)
+        refuse_overlap(found)
+        self.originals = with_new(originals, found)
         self.slots = found
         self._watches = [GroupWatch(name, optimizer) for name, optimizer in self._named_optimizers()]
         self._demand_relative()
@@ -122,28 +121,13 @@ class Driver:
                         self._pending = error
 
     def _lay_out(self) -> None:
-        """Arrange the columns, and which place takes which: runs of places that share key and column, and the others one by one."""
-        columns: dict[tuple[str, float], int] = {}
-        cells: dict[tuple[Any, int], list[tuple[dict[Any, Any], Slot]]] = {}
-        self._others: list[tuple[Slot, int]] = []
-        for target, slots in self.slots.items():
-            relative = self.resolved.plan.bound[target].relative
-            for slot in slots:
-                factor = self.originals[slot.label] if relative else 1.0
-                column = columns.setdefault((target, factor), len(columns))
-                cell = slot.cell()
-                if cell is None:
-                    self._others.append((slot, column))
-                else:
-                    cells.setdefault((cell[1], column), []).append((cell[0], slot))
-        self._columns = tuple(columns)
-        self._singles: list[_Single] = []
-        self._runs: list[_Run] = []
-        for (key, column), places in cells.items():
-            if len(places) < _SHORTEST_RUN:
-                self._singles.extend((owner, key, column, slot) for owner, slot in places)
-            else:
-                self._runs.append((key, column, [owner for owner, _ in places], [slot for _, slot in places]))
+        """Arrange the columns, and which place takes which."""
+        factors = {
+            target: [self.originals[slot.label] if self.resolved.plan.bound[target].relative else 1.0 for slot in slots]
+            for target, slots in self.slots.items()
+        }
+        layout = lay_out(self.slots, factors)
+        self._columns, self._singles, self._runs, self._others = layout
         self._block_start = -1
         self._row = self._row_at(self._count)
 
@@ -310,36 +294,3 @@ def level_outside() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__") in _OWN:
         level, frame = level + 1, frame.f_back
     return level
-
-
-def _refuse_overlap(found: Mapping[str, list[Slot]]) -> None:
-    owners: dict[Any, str] = {}
-    for target, slots in found.items():
-        for slot in slots:
-            value = slot.raw()
-            for place in (slot.place, id(value)) if isinstance(value, Tensor) else (slot.place,):
-                other = owners.setdefault(place, target)
-                if other != target:
-                    raise TargetError(
-                        f"{slot.label}: driven by both {other!r} and {target!r}; keep one, or select parameter groups"
-                    )
-
-
-def _with_new(originals: Mapping[str, float], found: Mapping[str, list[Slot]]) -> dict[str, float]:
-    """Return `originals` with those of slots that are new; slots that share one tensor share its original."""
-    known = dict(originals)
-    slots = [slot for group in found.values() for slot in group]
-    tensors = {
-        id(value): known[slot.label]
-        for slot in slots
-        if slot.label in known and isinstance(value := slot.raw(), Tensor)
-    }
-    for slot in slots:
-        value = slot.raw()
-        known.setdefault(slot.label, tensors.get(id(value), _plain(value)))
-    return known
-
-
-def _plain(value: Any) -> float:
-    """Return a number as JSON holds it; integers stay integers."""
-    return value if isinstance(value, int) else float(value)

@@ -18,7 +18,8 @@ from running import fingerprint, tree
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("default")
-COMMANDS = ["train", "preview", "evaluate", "export"]
+COMMANDS = ["train", "compare", "range-test", "preview", "evaluate", "export", "bench"]
+STUDY = ["list", "run", "freeze", "amend", "pilot", "instruments", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +29,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"study {name}" for name in STUDY)])
 def test_help_has_an_example_that_names_the_command(command: str) -> None:
-    ended = ostinato(command, "--help")
+    ended = ostinato(*command.split(), "--help")
     assert (ended.status, ended.err) == (0, "")
-    assert re.search(rf"Example: ostinato {command} \S+", " ".join(ended.out.split()))
+    assert re.search(rf"Example: ostinato {command}( \S+)?", " ".join(ended.out.split()))
 
 
 def test_help_lists_the_commands() -> None:
     ended = ostinato("--help")
     assert ended.status == 0
-    assert all(re.search(rf"\b{command}\b", ended.out) for command in COMMANDS)
+    assert all(re.search(rf"\b{command}\b", ended.out) for command in [*COMMANDS, "study"])
     assert ostinato("-h").out == ended.out
 
 

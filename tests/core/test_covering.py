@@ -70,7 +70,10 @@ def test_a_rate_of_which_the_text_does_not_tell_is_refused(decay: str, rate: str
 def test_the_rate_that_is_spelled_alike_comes_first() -> None:
     rates = ["optimizer[d*].lr", "optimizer[decay].lr", "optimizer.lr"]
     assert plan("optimizer[decay].weight_decay", *rates).resolve().rate_of("optimizer[decay].weight_decay") == rates[1]
-    assert plan("optimizer[decay].weight_decay", *rates[::2]).resolve().rate_of("optimizer[decay].weight_decay") == rates[0]
+    assert (
+        plan("optimizer[decay].weight_decay", *rates[::2]).resolve().rate_of("optimizer[decay].weight_decay")
+        == rates[0]
+    )
 
 
 @pytest.mark.parametrize("rate", [ost.wave(0.0, 0.1), ost.wave(0.5, 1.0, relative=True)])

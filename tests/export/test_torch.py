@@ -156,7 +156,9 @@ def test_effective_weight_decay_and_relative_factors() -> None:
     script = assert_same(resolved)
     product = script["optimizer_lr"](50) * script["optimizer_weight_decay"](50)
     assert product == pytest.approx(script["optimizer_weight_decay_times_lr"](50), rel=1e-14)
-    assert_same(resolved.plan.replace({"optimizer.weight_decay": None, "optimizer[decay].weight_decay": DECAY}).resolve())
+    assert_same(
+        resolved.plan.replace({"optimizer.weight_decay": None, "optimizer[decay].weight_decay": DECAY}).resolve()
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -43,7 +43,7 @@ def test_the_noise_and_what_is_left_of_it(smoothing: float) -> None:
 def test_stopping_early() -> None:
     stop = EarlyStop(4.0, 0.0)
     assert [stop.reason(0.1, loss) for loss in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 1.5)] == [""] * 8
-    assert stop.reason(0.2, 1.7) == "the loss is above 4 times its lowest at 0.2"
+    assert stop.reason(0.2, 1.7) == "the loss has risen far above its lowest at 0.2"
     assert EarlyStop(4.0, 0.9).reason(3e-5, math.nan) == "the loss is nan at 3e-05"
     patient = EarlyStop(4.0, 0.9)
     assert patient.reason(0.1, 1.0) == patient.reason(0.2, 6.0) == ""  # one value is no mean

@@ -121,6 +121,7 @@ WRAPPERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::ostinato.errors.RecompileWarning")  # as it should be for the one that is compiled
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS.keys())
 @pytest.mark.parametrize(
     "target",
@@ -150,6 +151,7 @@ class Focal(nn.Module):
         self.other = nn.Identity()
 
 
+@pytest.mark.filterwarnings("ignore::ostinato.errors.RecompileWarning")
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS.keys())
 def test_a_value_of_the_root_itself_is_set_on_the_real_module(wrap: Any) -> None:
     model = Focal()

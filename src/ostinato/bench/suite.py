@@ -34,6 +34,7 @@ BENCHMARKS: Mapping[str, tuple[str, str, str]] = {
     ),
     "snapshot": ("snapshot", "measure", "time that training stands still for a capture, against one training step"),
     "inference": ("inference", "measure", "an ensemble of 8 small models, batch 1, against a loop over live models"),
+    "quality": ("quality", "measure", "error and NLL of a snapshot ensemble, from the committed records of its study"),
 }
 """Name to (module in this package, function that returns a row or several, what it measures)."""
 

@@ -20,6 +20,7 @@ from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunIn
 __all__ = ["app", "run"]
 
 DONE, WRONG, INTERRUPTED = 0, 2, 3
+_STOPPED = 130  # how typer tells of Ctrl-C outside a command's own care
 
 app = typer.Typer(
     name="ostinato",
@@ -58,6 +59,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = typer.main.get_command(app).main(list(arguments), prog_name="ostinato", standalone_mode=False)
     except typer.Exit as end:
+        if end.exit_code == _STOPPED:
+            return _fail("nothing was lost that a checkpoint holds", INTERRUPTED, word="interrupted")
         return int(end.exit_code)
     except FollowedError:  # the leading process speaks, and its status counts
         return DONE

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from ostinato.cli.console import err, out, print_json
+from ostinato.errors import ConfigError
 
 __all__ = ["bench"]
 
@@ -29,6 +30,10 @@ def bench(
     from ostinato.bench.suite import names_of
 
     rows = run(names_of(name), told=lambda benchmark: err.print(f"{benchmark} ..."))
+    if not rows:
+        raise ConfigError(
+            f"bench: {name} reads the records under evidence/, and there are none here; run it in a checkout"
+        )
     result: dict[str, Any] = {"benchmarks": [row.to_document() for row in rows], "machine": machine()}
     if document is not None:
         from ostinato.bench.page import write_page

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ostinato.cli.console import err, out, print_json
-from ostinato.cli.settings import configuration
+from ostinato.cli.settings import configuration, named
 from ostinato.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def compare(
             chosen = configuration(config, **_filled(changes), base=base) if given else None
             done = comparison.resume(resume, config=chosen, progress=bar, **wanted)
         else:
-            done = comparison.compare(configuration(config, **_filled(changes)), out=output, progress=bar, **wanted)
+            chosen = configuration(config, **_filled(changes))
+            with named(config):
+                done = comparison.compare(chosen, out=output, progress=bar, **wanted)
     _show(done, json)
 
 
@@ -161,8 +163,14 @@ def _gains(summary: Summary) -> Table:
     for effect in summary.effects:
         decision = effect.decision
         span = f"{number(decision.interval.low)} to {number(decision.interval.high)}"
-        role = _ROLES[effect.role] if effect.p_holm is None else f"secondary, Holm p {effect.p_holm:.2g}"
-        table.add_row(effect.label, number(decision.effect), span, decision.verdict, role)
+        role = _ROLES[effect.role] if effect.p_holm is None else f"Holm p {effect.p_holm:.2g}"
+        table.add_row(
+            "  its last model" if effect.single else effect.control,
+            number(decision.effect),
+            span,
+            decision.verdict,
+            role,
+        )
     return table
 
 

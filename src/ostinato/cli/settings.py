@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.core.documents import read_document
 from ostinato.core.plan import Plan
 from ostinato.core.schedules import located
-from ostinato.errors import ConfigError
+from ostinato.errors import ConfigError, PlanError, TargetError
 
 if TYPE_CHECKING:
     from ostinato.training import RunConfig
 
-__all__ = ["configuration"]
+__all__ = ["configuration", "named"]
 
 _TABLES = ("data", "model", "optimizer", "train")
 
@@ -96,3 +97,12 @@ def _setting(text: str) -> tuple[str, Any]:
         return address.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return address.strip(), value.strip()
+
+
+@contextmanager
+def named(config: Path | None) -> Iterator[None]:
+    """Put the file's name before what is wrong with the plan in it."""
+    try:
+        yield
+    except (PlanError, TargetError) as error:
+        raise type(error)(str(error) if config is None else f"{config}: {error}") from error

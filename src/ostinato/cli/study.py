@@ -170,6 +170,17 @@ def pilot_study(
     out.print(table)
 
 
+@study.command("instruments")
+def measure_instruments(evidence: _Root = _EVIDENCE) -> None:
+    """Measure the instruments: whether the interval covers, and whether the timing of an evaluation deceives. It takes some minutes.
+
+    Example: ostinato study instruments
+    """
+    from ostinato.studies.frame.instruments import measure_instruments as measure
+
+    out.print(f"{measure(evidence)}: shown by ostinato study report")
+
+
 @study.command("report")
 def report_studies(
     evidence: _Root = _EVIDENCE,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ostinato.cli.console import print_json
-from ostinato.cli.settings import configuration
-from ostinato.errors import ConfigError, PlanError, TargetError
+from ostinato.cli.settings import configuration, named
+from ostinato.errors import ConfigError
 
 __all__ = ["train"]
 
@@ -66,7 +64,7 @@ def train(
     )
     with ProgressObserver() as observer:
         if resume is None:
-            with _named(config):
+            with named(config):
                 folder, document = training.train(wanted, out, observer=observer)
         else:
             folder, document = training.resume(resume, wanted if given else None, observer=observer)
@@ -76,12 +74,3 @@ def train(
         print_json(document)
     else:
         show_result(document, folder)
-
-
-@contextmanager
-def _named(config: Path | None) -> Iterator[None]:
-    """Put the file's name before what is wrong with the plan in it."""
-    try:
-        yield
-    except (PlanError, TargetError) as error:
-        raise type(error)(str(error) if config is None else f"{config}: {error}") from error

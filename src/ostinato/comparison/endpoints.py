@@ -76,9 +76,7 @@ def endpoints(cycles: int) -> dict[str, Endpoint]:
     found.append(Endpoint("ece", "ece", "calibration error", _MARGINS["ece"]))
     found.append(Endpoint("area", "error", "mean test error along the run", _MARGINS["error"]))
     if cycles:
-        found += [
-            Endpoint(ENSEMBLE + name, name, f"ensemble's {words}", _MARGINS[name]) for name, words in names.items()
-        ]
+        found += [Endpoint(ENSEMBLE + name, name, f"ensemble {words}", _MARGINS[name]) for name, words in names.items()]
     for cycle in range(1, cycles + 1):
         found += [
             Endpoint(f"{name}@{cycle}", name, f"{words} after cycle {cycle}", _MARGINS[name])

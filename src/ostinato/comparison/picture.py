@@ -96,7 +96,7 @@ def _row(axes: Axes, summary: Summary, effect: Effect, y: int) -> None:
     axes.text(
         -0.03,
         y + 0.02,
-        effect.label,
+        effect.control,
         transform=side,
         ha="right",
         va="bottom",
@@ -104,7 +104,16 @@ def _row(axes: Axes, summary: Summary, effect: Effect, y: int) -> None:
         color=_INK,
         weight="bold" if heavy else "normal",
     )
-    axes.text(-0.03, y - 0.05, _ROLES[effect.role], transform=side, ha="right", va="top", size=8, color=_SOFT)
+    axes.text(
+        -0.03,
+        y - 0.05,
+        _ROLES[effect.role] if not effect.single else f"its last model, {_ROLES[effect.role]}",
+        transform=side,
+        ha="right",
+        va="top",
+        size=8,
+        color=_SOFT,
+    )
     number = summary.endpoint.number
     axes.text(
         1.03,

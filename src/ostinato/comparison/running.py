@@ -157,9 +157,9 @@ def _finish(folder: ComparisonFolder, setup: Setup, material: Material, progress
         setup = _tuned(folder, setup, material, _Watch(folder, setup, stop))
         arms = arms_of(material.plan, setup.controls, setup.options)
         _train(folder, setup, material, arms, _Watch(folder, setup, stop, progress))
-    comparison = Comparison(folder, summarise(folder.read()))
-    write_bytes(folder.picture, draw(comparison.summary))
-    write_json(folder.result, comparison.to_document())
+        comparison = Comparison(folder, summarise(folder.read()))  # what is left takes a second, and is not interrupted
+        write_bytes(folder.picture, draw(comparison.summary))
+        write_json(folder.result, comparison.to_document())
     return comparison
 
 
@@ -175,8 +175,8 @@ def _train(folder: ComparisonFolder, setup: Setup, material: Material, arms: Seq
             folder.add(train_block(setup, material, arms, seeds, watch))
             missing = missing[len(seeds) :]
             warnings.simplefilter("ignore", PopulationFallbackWarning)  # said once
-    watch.before = watch.all = setup.seeds * each
-    watch(0, 0)
+    watch.before, watch.all = 0, setup.seeds * each
+    watch(watch.all, watch.all)
 
 
 def _tuned(folder: ComparisonFolder, setup: Setup, material: Material, watch: _Watch) -> Setup:

@@ -26,7 +26,7 @@ def against(label: str) -> str:
     """Return what a control is called in a sentence.
 
     >>> against("cosine (one model)")
-    "the last model of one cosine decay of the same mean rate"
+    'the last model of one cosine decay of the same mean rate'
     """
     name = label.removesuffix(" (one model)")
     words = _NAMES.get(name, name)

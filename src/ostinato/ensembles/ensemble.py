@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ostinato.ensembles.background import BackgroundWriter, finish_with
+from ostinato.ensembles.capturing import Snapshots, TickLike, check_last
+from ostinato.ensembles.held import Held, State
 from ostinato.ensembles.methods import METHODS, Call, Inference, Method, MethodChoice
+from ostinato.ensembles.passes import Forward, evaluated, recalibrated
 from ostinato.ensembles.prediction import (
     Average,
     average_outputs,
-    call_with,
     default_output,
-    isolated,
-    member_state,
-    model_tensors,
-    run_batch,
-    split_batch,
-    to_device,
-    to_probabilities,
-    unwrap,
 )
-from ostinato.ensembles.recalibration import Statistics, norm_layers, observing
-from ostinato.ensembles.scores import Evaluation, columns, plain_labels, score
+from ostinato.ensembles.scores import Evaluation
 from ostinato.ensembles.single import SingleModel, average_weights, distil_into
-from ostinato.ensembles.store import Member, SnapshotStore, finite_values
-from ostinato.errors import DataError, StorageError
+from ostinato.ensembles.store import Member
+from ostinato.errors import StorageError
 
 __all__ = ["Forward", "SnapshotEnsemble", "TickLike"]
 
-Forward = Callable[[Callable[..., Any], Any], Any]
-"""``forward(model, inputs)`` returns the model's result; ``model`` is called like the model."""
 
-_State = dict[str, Tensor]
-
-
-class TickLike(Protocol):
-    """What `SnapshotEnsemble.capture` needs to know of a step."""
-
-    @property
-    def step(self) -> int:
-        """The update just done, from 0."""
-
-    @property
-    def cycle(self) -> int:
-        """The cycle that it belongs to."""
-
-    @property
-    def values(self) -> Mapping[str, float]:
-        """The values that the update used."""
-
-
-class SnapshotEnsemble:
+class SnapshotEnsemble(Snapshots):
     """Snapshots of one model in a folder, and the ensemble that they make.
 
     The live model's weights, buffers and training flags and the random states are as before after every method, also
@@ -100,118 +69,16 @@ class SnapshotEnsemble:
         keep: int | None = None,
         background: bool = False,
     ) -> None:
-        self._model = unwrap(model)
-        self._store = SnapshotStore(directory, keep=keep)
-        self._states: dict[str, _State] = {}
-        self._recalibrated: dict[str, _State] = {}
-        self._recalibrations = 0
+        super().__init__(model, directory, keep=keep, background=background)
+        self._held = Held(self._model, self._store)
         self._inference = Inference(self._model)
-        self._witness: tuple[dict[str, nn.Parameter | None], str] | None = None  # a parameter, for the device
-        self._writer = BackgroundWriter(self._store) if background else None
-        if self._writer is not None:
-            finish_with(self, self._writer)
-
-    @property
-    def directory(self) -> Path:
-        """The folder of the snapshots."""
-        return self._store.directory
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        """The usable snapshots, ascending by step; what is being written is waited for."""
-        self._settle()
-        return self._store.members
-
-    def _settle(self) -> None:
-        """Wait for the background writer; its errors stay for `flush`."""
-        if self._writer is not None:
-            self._writer.drain()
-
-    def flush(self) -> None:
-        """Wait until every capture is on disk and in the manifest; nothing to do without ``background``.
-
-        Raises:
-            StorageError: a snapshot was not saved since the last `capture`, `flush` or `close`; its step is named.
-        """
-        if self._writer is not None:
-            self._writer.drain()
-            self._forget_unlisted()
-            self._writer.raise_errors()
-
-    def close(self) -> None:
-        """`flush`, and end the writing thread. The object can still be used; closing twice does nothing.
-
-        Raises:
-            StorageError: as `flush`.
-        """
-        if self._writer is not None:
-            self._writer.stop()
-            self.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            self.close()
-        except StorageError as failure:
-            if error is None:
-                raise
-            error.add_note(str(failure))
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def __iter__(self) -> Iterator[Member]:
-        return iter(self.members)
 
     def __repr__(self) -> str:
         return f"SnapshotEnsemble({type(self._model).__name__}, {str(self.directory)!r}, members={len(self)})"
 
-    def capture(self, tick: TickLike) -> Member:
-        """Save the model as it is now, as the snapshot of ``tick.step``.
-
-        The weights are complete on disk before the manifest names them. The same step again with the same bytes changes
-        nothing. With ``keep``, the oldest snapshots are dropped, after the manifest has forgotten them.
-
-        Args:
-            tick: what ``scheduler.step()`` returned; capture where ``tick.cycle_end`` is true.
-
-        Returns:
-            The member. With ``background``, its ``file`` waits until it is written.
-
-        Raises:
-            StorageError: (with ``background``: also what befell an earlier capture; this one is queued nevertheless, and
-                capturing it again changes nothing.) The step was captured with other weights (`rewind` first), the state_dict has something else
-                than parameters and buffers, a tensor cannot be stored, or the disk refused. The snapshots that were
-                there still are.
-        """
-        step, cycle = int(tick.step), int(tick.cycle)
-        if step < 0:
-            raise ValueError(f"tick.step is {step}; a snapshot belongs to an update that was done, counted from 0")
-        tensors = model_tensors(self._model)
-        if self._writer is None:
-            member = self._store.add(step, cycle, tick.values, tensors)
-            self._forget_unlisted()
-            return member
-        pending = self._writer.submit(step, cycle, finite_values(tick.values), tensors)
-        self._writer.raise_errors()
-        return pending
-
-    def rewind(self, step: int) -> int:
-        """Forget the snapshots of this step and later, before training is resumed at ``step``.
-
-        Returns:
-            How many were forgotten. Their files are removed after the manifest.
-        """
-        self._settle()
-        count = self._store.rewind(step)
-        self._forget_unlisted()
-        return count
-
     def release(self) -> None:
         """Free the members held in memory, and forget how calls are best computed; a recalibration stays."""
-        self._states.clear()
+        self._held.release()
         self._inference.clear()
 
     @property
@@ -220,41 +87,18 @@ class SnapshotEnsemble:
         return self._inference.choices
 
     def _forget_unlisted(self) -> None:
-        listed = {member.file.sha256 for member in self.members}
-        for held in (self._states, self._recalibrated):
-            for digest in set(held) - listed:
-                del held[digest]
+        self._held.keep(self.members)
 
-    def select(self, *, last: int | None = None) -> tuple[Member, ...]:
-        """Return the last ``last`` snapshots (all where there are fewer, or for None), as Huang et al. average them."""
-        _check_last(last)
-        return self.members if last is None else self.members[-last:]
-
-    def _chosen(self, last: int | None) -> list[tuple[Member, _State]]:
+    def _chosen(self, last: int | None) -> list[tuple[Member, State]]:
         """Return the selected members that can be loaded, with their tensors in place of the model's."""
         while True:
             chosen = self.select(last=last)
             if not chosen:
                 raise StorageError(f"there is no usable snapshot in {str(self.directory)!r}; call capture(tick) first")
-            states = [self._state(member) for member in chosen]
+            states = [self._held.state(member) for member in chosen]
             loaded = [(member, state) for member, state in zip(chosen, states, strict=True) if state is not None]
             if len(loaded) == len(chosen):
                 return loaded
-
-    def _state(self, member: Member) -> _State | None:
-        digest = member.file.sha256
-        if digest not in self._states:
-            tensors = self._store.load(member)
-            if tensors is None:
-                return None
-            self._states[digest] = member_state(self._model, tensors, member.file.name)
-        return {**self._states[digest], **self._recalibrated.get(digest, {})}
-
-    def _caller(self, state: _State) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return call_with(self._model, state, args, kwargs)
-
-        return call
 
     def member_outputs(
         self,
@@ -287,13 +131,13 @@ class SnapshotEnsemble:
         """
         if method not in METHODS:
             raise ValueError(f"method={method!r} is unknown; use 'auto', 'loop', 'stacked' or 'compiled'")
-        _check_last(last)
+        check_last(last)
         self._settle()
-        stamp = (self._store.revision, self._recalibrations, self._device())
+        stamp = (self._store.revision, self._held.recalibrations, self._held.device())
         pick = output or default_output
         return self._inference.outputs(stamp, Call(args, kwargs, pick, last, method), lambda: self._loaded(last))
 
-    def _loaded(self, last: int | None) -> list[_State]:
+    def _loaded(self, last: int | None) -> list[State]:
         return [state for _, state in self._chosen(last)]
 
     def predict(
@@ -360,22 +204,8 @@ class SnapshotEnsemble:
             raise ValueError(
                 f"average={average!r} cannot be scored as a classification; use 'probabilities' or 'logits'"
             )
-        chosen = self._chosen(last)
-        members, ensembles, labels = [], [], []
-        with isolated(self._model):
-            for batch in batches:
-                inputs, target = split_batch(batch)
-                inputs = to_device(inputs, self._device())
-                outputs = torch.stack([default_output(run_batch(self._caller(s), inputs, forward)) for _, s in chosen])
-                probabilities = torch.stack([to_probabilities(member) for member in outputs])
-                labels.append(plain_labels(target, tuple(probabilities.shape[1:-1])))
-                members.append(columns(probabilities))
-                ensembles.append(columns(average_outputs(outputs, average)[None]))
-            if not labels:
-                raise DataError("there is no batch to evaluate on; an iterator that was used up gives none")
-            steps = tuple(member.step for member, _ in chosen)
-            joined, ensemble = np.concatenate(members, axis=1), np.concatenate(ensembles, axis=1)[0]
-            return score(steps, joined, ensemble, np.concatenate(labels), average)
+        calls = {member.step: self._held.caller(state) for member, state in self._chosen(last)}
+        return evaluated(self._model, calls, batches, forward=forward, average=average, device=self._held.device())
 
     def recalibrate(self, batches: Iterable[Any], forward: Forward | None = None) -> int:
         """Give every member batch-norm statistics that are the exact averages over ``batches``.
@@ -399,23 +229,10 @@ class SnapshotEnsemble:
         Source: Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576.
         """
         chosen = self._chosen(None)
-        layers = norm_layers(self._model)
-        statistics = [Statistics() for _ in chosen]
-        empty = True
-        with isolated(self._model):
-            for batch in batches:
-                empty = False
-                inputs = batch[0] if isinstance(batch, list | tuple) else batch
-                inputs = to_device(inputs, self._device())
-                for (_, state), collected in zip(chosen, statistics, strict=True):
-                    with observing(layers, collected):
-                        run_batch(self._caller(state), inputs, forward)
-        if empty:
-            raise DataError("there is no batch to recalibrate on; an iterator that was used up gives none")
-        self._recalibrations += 1
-        for (member, state), collected in zip(chosen, statistics, strict=True):
-            self._recalibrated[member.file.sha256] = collected.buffers(state)
-        return max(len(collected) for collected in statistics)
+        calls = [(state, self._held.caller(state)) for _, state in chosen]
+        buffers = recalibrated(self._model, calls, batches, forward=forward, device=self._held.device())
+        self._held.recalibrate({member.file.sha256: own for (member, _), own in zip(chosen, buffers, strict=True)})
+        return max(sum(name.endswith("running_mean") for name in own) for own in buffers)
 
     def averaged(
         self,
@@ -494,22 +311,3 @@ class SnapshotEnsemble:
         return distil_into(
             self, student, batches, on=on, last=last, epochs=epochs, optimizer=optimizer, temperature=temperature
         )
-
-    def _device(self) -> torch.device:
-        if self._witness is None or self._witness[0].get(self._witness[1]) is None:
-            self._witness = next(
-                (
-                    (module._parameters, name)
-                    for module in self._model.modules()
-                    for name, parameter in module._parameters.items()
-                    if parameter is not None
-                ),
-                None,
-            )
-        parameter = None if self._witness is None else self._witness[0].get(self._witness[1])
-        return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _check_last(last: int | None) -> None:
-    if last is not None and (isinstance(last, bool) or not isinstance(last, int) or last < 1):
-        raise ValueError(f"last must be a whole number of at least 1, or None for all; got {last!r}")

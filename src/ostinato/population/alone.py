@@ -28,6 +28,7 @@ class Alone:
         weights: Parameters and buffers at the end, under every name of the state_dict and those of buffers beside it.
         saved: The same after each cycle's end that was asked for.
         diverged: Step at which loss or gradient was not finite, or -1.
+        named: Names of the metrics, also of those that there was no time for.
         failure: Why there is nothing of all this, or empty.
     """
 
@@ -35,6 +36,7 @@ class Alone:
     weights: dict[str, Tensor] = field(default_factory=dict)
     saved: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     diverged: int = -1
+    named: tuple[str, ...] = ()
     failure: str = ""
 
 
@@ -71,6 +73,12 @@ def train_alone(job: Job, k: int) -> Alone:
                 done.saved[step] = _state(model)
             if step + 1 < job.totals[k]:
                 scheduler.step()
+        trained = [p for p in model.parameters() if p.grad is not None]
+        if done.diverged < 0 and not all(bool(torch.isfinite(p).all()) for p in trained):
+            done.diverged = job.totals[k] - 1  # no update came after that would have noticed
+        if scorer is None and job.arrays.test is not None:
+            scorer = _scorer(job, model)
+        done.named = () if scorer is None else tuple(scorer.metrics)
         done.weights = _state(model)
         return done
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ostinato.errors import ConfigError
 from ostinato.population.alone import Alone
 from ostinato.population.job import Job
 from ostinato.population.result import How, PopulationResult
@@ -59,16 +60,30 @@ def from_chunks(job: Job, chunks: Sequence[Chunk], origin: Origin) -> Population
             for row, place in enumerate(places):
                 held = {name: tensor[row] for name, tensor in tensors.items()}
                 saved.setdefault(chunk.members[place], {})[step] = held
-    return _result(job, scored, weights, diverged, saved=saved, origin=origin)
+    scorer = chunks[0].template.scorer
+    named = () if scorer is None else tuple(scorer.metrics)
+    return _result(job, scored, weights, diverged, named=named, saved=saved, origin=origin)
 
 
 def from_alone(job: Job, alone: Sequence[Alone], origin: Origin) -> PopulationResult:
-    """Return the result of members that were trained one by one."""
-    weights = {name: torch.stack([one.weights[name] for one in alone]) for name in alone[0].weights}
+    """Return the result of members that were trained one by one; at least one has not failed."""
+    like = next(one.weights for one in alone if not one.failure)
+    weights = {name: torch.stack([_of(one, name, tensor) for one in alone]) for name, tensor in like.items()}
     diverged = np.array([one.diverged for one in alone], np.int64)
     scored = {k: one.metrics for k, one in enumerate(alone)}
     saved = {k: one.saved for k, one in enumerate(alone)}
-    return _result(job, scored, weights, diverged, saved=saved, origin=origin)
+    failures = {k: one.failure for k, one in enumerate(alone) if one.failure}
+    named = next(one.named for one in alone if not one.failure)
+    return _result(job, scored, weights, diverged, named=named, saved=saved, origin=origin, failures=failures)
+
+
+def _of(one: Alone, name: str, like: Tensor) -> Tensor:
+    """Return a tensor of one member; of one that failed NaN, or 0 where the tensor cannot hold that."""
+    if one.failure:
+        return torch.full_like(like, float("nan")) if like.is_floating_point() else torch.zeros_like(like)
+    if name not in one.weights or one.weights[name].shape != like.shape:
+        raise ConfigError(f"make_model: {name} is not the same in every model; members differ in seed and plan only")
+    return one.weights[name]
 
 
 def _result(
@@ -77,18 +92,20 @@ def _result(
     weights: Mapping[str, Tensor],
     diverged: NDArray[np.int64],
     *,
+    named: Sequence[str],
     saved: Mapping[int, Saved],
     origin: Origin,
+    failures: Mapping[int, str] | None = None,
 ) -> PopulationResult:
+    failures = failures or {}
     steps = np.array(sorted({step for member in job.scored for step in member}), np.int64)
     column = {step: place for place, step in enumerate(steps.tolist())}
-    named = {name: None for member in scored.values() for found in member.values() for name in found}
-    metrics = {name: np.full((len(job.seeds), len(steps)), np.nan) for name in named or ("train_loss",)}
+    metrics = {name: np.full((len(job.seeds), len(steps)), np.nan) for name in ("train_loss", *named)}
     for k, member in scored.items():
         for step, found in member.items():
             for name, value in found.items():
                 metrics[name][k, column[step]] = value
     return PopulationResult(
-        steps, metrics, weights, diverged, np.array(job.totals, np.int64), job.seeds, origin.how, origin.reason, origin.chunks,
-        time.monotonic() - origin.begun, saved, origin.names,
+        steps, metrics, weights, diverged, np.array(job.totals, np.int64), job.seeds, origin.how,
+        origin.reason, origin.chunks, time.monotonic() - origin.begun, saved, origin.names, job.plans, job.make_model, failures,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import pickle
@@ -11,7 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -71,10 +72,8 @@ class _Worker:
     def give(self, k: int) -> None:
         """Let it train member `k`; that it has died is seen at the other end of the pipe."""
         self.member = k
-        try:
+        with contextlib.suppress(OSError):
             self.connection.send(k)
-        except OSError:
-            pass
 
     def end(self) -> str:
         """End the process and return how it had ended."""
@@ -118,7 +117,7 @@ class _Crew:
                 worker.give(waiting.popleft())
                 self._busy[worker.connection] = worker
             for connection in wait(list(self._busy)):
-                worker = self._busy.pop(connection)  # type: ignore[arg-type]  # only connections were given
+                worker = self._busy.pop(cast(Connection, connection))
                 try:
                     answer = worker.connection.recv()
                 except (EOFError, OSError):
@@ -179,6 +178,7 @@ def _sent(done: Alone) -> dict[str, Any]:
         "weights": {name: _bytes(tensor) for name, tensor in done.weights.items()},
         "saved": {step: {name: _bytes(tensor) for name, tensor in state.items()} for step, state in done.saved.items()},
         "diverged": done.diverged,
+        "named": done.named,
     }
 
 
@@ -187,7 +187,7 @@ def _received(document: dict[str, Any]) -> Alone:
     saved = {
         step: {name: _tensor(*parts) for name, parts in state.items()} for step, state in document["saved"].items()
     }
-    return Alone(document["metrics"], weights, saved, document["diverged"])
+    return Alone(document["metrics"], weights, saved, document["diverged"], document["named"])
 
 
 def _bytes(tensor: Tensor) -> tuple[bytes, torch.dtype, tuple[int, ...]]:

@@ -110,7 +110,7 @@ class Chunk:
             if step % _REPORT == 0 and step:
                 yield step
                 if self._idle(step):
-                    return
+                    break
             if place == 0:
                 block = np.arange(step, min(step + BLOCK, self.total), dtype=np.int64)
                 coefficients, values = self._block(block)
@@ -118,7 +118,16 @@ class Chunk:
             steps.run(self.state, batch, partial(self._uses, step))
             if step in events:
                 self._look(step, values[place])
+        self._close()
         yield self.total
+
+    def _close(self) -> None:
+        """Note as diverged whose very last update made weights that are not finite: no update came after that would have noticed."""
+        finite = torch.ones_like(self.state.died, dtype=torch.bool)
+        for p in self.state.parameters.values():
+            finite &= torch.isfinite(p.flatten(1)).all(1)
+        late = (self.state.died < 0) & ~finite & (self.totals > 0)
+        self.state.died.copy_(torch.where(late, self.totals - 1, self.state.died))
 
     def _idle(self, step: int) -> bool:
         return bool(((self.state.died >= 0) | (step >= self.totals)).all())

@@ -17,7 +17,7 @@ from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, PopulationFallbackWarning, TruncatedCycleWarning
 from ostinato.population import recipes
-from ostinato.population.alone import train_alone
+from ostinato.population.alone import Alone, train_alone
 from ostinato.population.assembly import Origin, from_alone, from_chunks
 from ostinato.population.job import Evaluate, Job, make_job
 from ostinato.population.memory import available, chunks_of
@@ -62,7 +62,8 @@ def train(
     gradient is not finite keeps its last weights from then on; the others go on.
 
     Where a model cannot be treated so (control flow that depends on data, ``.item()``, buffers changed in place, randomness of its own,
-    another optimizer), one warning says why and the members are trained one by one in two processes, with the same kind of result.
+    another optimizer), one warning says why and the members are trained one by one in two processes, with the same kind of result. A member
+    whose process dies is tried again when the others are through; if it dies again, a second warning names it and the others' results stand.
 
     Args:
         make_model: Makes a model; its weights are drawn from the global generators, which are seeded before.
@@ -78,7 +79,7 @@ def train(
         steps: Updates to make, at most the plans' totals; by default each plan's total.
         evaluate: When a member is scored: ``"ends"``, ``"peaks"`` or ``"troughs"`` of its cycles, ``"last"``, every N steps, given steps, or a
             function of its resolved plan. It always is after its last update.
-        metrics: Functions of test outputs and targets, by name; by default ``error`` and ``nll`` for classes, ``mse`` otherwise.
+        metrics: Functions of test outputs and targets that return one number, by name; by default ``error`` and ``nll`` for classes, ``mse`` otherwise.
         snapshots: Keep every member's weights at the ends of its cycles.
         subsets: For every member the examples that it trains on, all equally many; by default all.
         memory_limit: Bytes to stay below, roughly; members are trained in chunks then, with the same results. By default half of the free memory.
@@ -88,11 +89,12 @@ def train(
     Raises:
         ConfigError: An argument cannot be, or not one member fits into memory.
         DataError: The data is not in memory.
+        OstinatoError: The processes of all members died.
         PlanError: A plan cannot be resolved, or has fewer steps than `steps`.
         TargetError: A plan's target matches nothing.
 
     Warns:
-        PopulationFallbackWarning: The members cannot be trained at once.
+        PopulationFallbackWarning: The members cannot be trained at once; or one of them could not be trained at all.
         TruncatedCycleWarning: Some members' runs end inside a cycle.
 
     >>> import ostinato as ost
@@ -121,6 +123,7 @@ def train(
             stacklevel=2,
         )
         alone = train_in_processes(job, _WORKERS, progress)
+        _warn_of_failures(alone)
         return from_alone(job, alone, Origin(names, "processes", template, (1,) * len(alone), begun))
     return _stacked(template, available() if memory_limit is None else memory_limit, compile, progress, begun)
 
@@ -167,6 +170,16 @@ def _warn_of_truncation(job: Job) -> None:
         warnings.warn(
             f"{len(cut)} of {len(job.plans)} runs end inside a cycle, which yields no snapshot; for member {cut[0]} a total of {fits} steps fits",
             TruncatedCycleWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_failures(alone: Sequence[Alone]) -> None:
+    lost = [f"member {k} failed: {one.failure}" for k, one in enumerate(alone) if one.failure]
+    if lost:
+        warnings.warn(
+            f"{'; '.join(lost)}; the other {len(alone) - len(lost)} members are complete",
+            PopulationFallbackWarning,
             stacklevel=3,
         )
 

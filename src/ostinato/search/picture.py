@@ -20,8 +20,8 @@ __all__ = ["plot", "save_picture"]
 
 _INK, _SOFT, _HAIR, _PAPER = "#1c1d20", "#5c5f66", "#d9d4c8", "#fffefb"
 _LINE = "#00755a"
-_TONES = ("#c04e00", "#0067a6", "#9a4a86", "#8a6300")
-_STROKES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
+_TONES = ("#c04e00", "#0067a6", "#9a4a86", "#8a6300", "#56b4e9")
+_STROKES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 3)))
 
 
 def plot(result: RangeTest, *, ax: Axes | None = None) -> Axes:
@@ -34,7 +34,7 @@ def _draw(result: RangeTest, drawn: Axes) -> Axes:
     apart = bool(result.sweep.restart)
     if len(result.values):
         drawn.plot(result.values, result.losses, "o", color=_SOFT, markersize=2.5, alpha=0.55, label="loss", zorder=2)
-        label = "between them" if apart else "smoothed"
+        label = None if apart else "smoothed"
         drawn.plot(result.values, result.smoothed, color=_LINE, linewidth=1.8, label=label, zorder=3)
         _limit(drawn, result)
     for each, tone, stroke in zip(result.suggestions.values(), _TONES, _STROKES, strict=False):
@@ -85,7 +85,8 @@ def _dress(ax: Axes, result: RangeTest) -> None:
     ax.set_title(title, loc="left", fontsize=9.5, color=_INK, weight="bold", wrap=True)
     if result.stopped:
         ax.set_title(f"stopped: {result.stopped}", loc="right", fontsize=8, color=_SOFT)
-    ax.legend(frameon=False, fontsize=8, loc="best", labelcolor=_INK)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize=8, loc="best", labelcolor=_INK)
 
 
 def save_picture(result: RangeTest, path: str | Path) -> None:

@@ -73,7 +73,7 @@ def range_test(
             validation where it is given. A regulariser needs it: it raises the training loss by what it is.
         validation: Batches, scored in evaluation mode with the swept value back at its original; or a function that returns a loss.
         smoothing: β of the two-sided exponential mean, in [0, 1); see `ostinato.search.smoothing.smoothed`.
-        stop_factor: Stop where the mean loss exceeds so many times its lowest; infinite for never.
+        stop_factor: Stop where the mean loss exceeds so many times its lowest, and its first; infinite for never.
         accumulation: Batches of one update.
         step: One whole update of the caller's, ``step(batch) -> loss`` before it, for any other kind of training.
         scaler: A ``GradScaler``; an update that it skips is made again.
@@ -97,7 +97,7 @@ def range_test(
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     >>> found = range_test([(inputs, inputs @ torch.ones(4, 1))], model=model, optimizer=optimizer, loss=nn.functional.mse_loss)
     >>> found.suggestion.name, 0.001 < found.suggestion.value < 1.0, optimizer.param_groups[0]["lr"]
-    ('valley', True, 0.5)
+    ('peak', True, 0.5)
     """
     chosen = Sweep.of(target, low=low, high=high, steps=steps, scale=sweep, restart=restart, relative=relative)
     _check_training(model, optimizer, loss, own_step=step is not None)

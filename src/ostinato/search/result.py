@@ -73,7 +73,12 @@ class RangeTest:
 
     @property
     def suggestion(self) -> Suggestion:
-        """The suggestion to take: the first rule with a value, or the first one's reason for having none."""
+        """The suggestion to take: the first rule with a value, or the first one's reason for having none.
+
+        Where every value had its own run that is the minimum alone: what is tolerated is a bound, and no advice.
+        """
+        if self.sweep.restart:
+            return self.suggestions["minimum"]
         found = (each for each in self.suggestions.values() if each.value is not None)
         return next(found, next(iter(self.suggestions.values())))
 

@@ -69,9 +69,9 @@ def left_noise(smoothing: float) -> float:
 class EarlyStop:
     """Says when going on is pointless: the loss is not finite, or its mean has risen far above the lowest.
 
-    With the mean m over the past (β = `smoothing`, corrected for its beginning): m - lowest > (factor - 1)·max(|lowest|, first - lowest),
-    and more than five times the noise. For a loss above 0 that is the usual m > factor·lowest, except that neither noise nor a loss
-    that has come near 0 stops it, and a negative one can.
+    With the mean m over the past (β = `smoothing`, corrected for its beginning), it has if all of these hold:
+    m - lowest > (factor - 1)·|lowest|, which for a loss above 0 is m > factor·lowest; m > first; and m - lowest > 5 times the noise. So
+    neither noise nor rounding stops a loss that came near 0, and one below 0 can stop as well.
 
     Args:
         factor: More than 1; infinite for never.
@@ -95,7 +95,7 @@ class EarlyStop:
         if math.isnan(self._first):
             self._first = self._lowest = mean
         self._lowest = min(self._lowest, mean)
-        room = (self._factor - 1.0) * max(abs(self._lowest), self._first - self._lowest)
+        room = max((self._factor - 1.0) * abs(self._lowest), self._first - self._lowest)
         if mean - self._lowest > max(room, _NOISE * noise_of(np.array(self._seen))):
-            return f"the loss is above {self._factor:g} times its lowest at {value:.3g}"
+            return f"the loss has risen far above its lowest at {value:.3g}"
         return ""

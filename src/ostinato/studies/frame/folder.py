@@ -25,7 +25,7 @@ class EvidenceFolder:
     """The files of one study under one profile: ``<root>/<study>/`` for ``full``, ``<root>/<study>/smoke/`` for ``smoke``.
 
     ``spec.json`` (frozen beforehand), ``tuning.json``, ``records/<regime>.jsonl``, ``ledger.jsonl`` (every start), ``amendments.jsonl``,
-    ``superseded/<n>/`` (records that were replaced, kept).
+    ``verdict.json``, ``superseded/<n>/`` (what was replaced, kept).
     """
 
     root: Path
@@ -96,6 +96,11 @@ class EvidenceFolder:
         """Return the SHA-256 of the tuning file; empty where there is none."""
         return hashlib.sha256(self.tuning.read_bytes()).hexdigest() if self.tuning.exists() else ""
 
+    @property
+    def verdict(self) -> Path:
+        """The file of what the last run came to; judging anew needs the records alone."""
+        return self.path / "verdict.json"
+
     # -- records -----------------------------------------------------------------------------------------------
 
     def records_file(self, regime: str) -> Path:
@@ -151,7 +156,7 @@ class EvidenceFolder:
         place = self.path / "superseded" / str(len(self.superseded()) + 1)
         place.mkdir(parents=True)
         before = read_json(self.frozen).get("digest") if self.frozen.exists() else None
-        for entry in (self.frozen, self.tuning, self.path / "records", self.path / "verdict.json"):
+        for entry in (self.frozen, self.tuning, self.path / "records", self.verdict):
             if entry.exists():
                 entry.rename(place / entry.name)
         line = {"at": _now(), "why": why.strip(), "before": before, "after": self.spec.digest, "kept": place.name}

@@ -31,7 +31,7 @@ class Finding:
         decision: Effect, interval and verdict.
         p_holm: The p value among the secondary contrasts of the regime, adjusted by Holm; None for other roles.
         t_interval: Student's interval, the cross-check.
-        two_way: Interval with seeds and test images resampled both, for contrasts of the error.
+        two_way: Interval with seeds and test images resampled both, where it was asked for.
         diverged: Runs of the arms that diverged.
     """
 
@@ -64,7 +64,9 @@ class Judgement:
     missing: int
 
 
-def judge(spec: Spec, regime: Regime, records: Records, profile: Profile = "full") -> Judgement:
+def judge(
+    spec: Spec, regime: Regime, records: Records, profile: Profile = "full", *, images: bool = False
+) -> Judgement:
     """Judge one regime.
 
     Args:
@@ -72,6 +74,7 @@ def judge(spec: Spec, regime: Regime, records: Records, profile: Profile = "full
         regime: Of the specification.
         records: Of the study; those of other regimes are passed over.
         profile: What the records are of.
+        images: Whether to resample the test images too, for the primary and the required contrasts; it takes seconds each.
 
     Raises:
         StateError: A record belongs to another specification, or a cell has two records.
@@ -92,7 +95,7 @@ def judge(spec: Spec, regime: Regime, records: Records, profile: Profile = "full
             decision,
             adjusted.get(contrast.name),
             _t_interval(contrast, cells, seeds),
-            _two_way(contrast, cells, seeds),
+            _two_way(contrast, cells, seeds) if images else None,
             _diverged(contrast, cells),
         )
         for contrast, decision in zip(contrasts, decided, strict=True)
@@ -182,7 +185,11 @@ def _two_way(
 ) -> tuple[float, float] | None:
     """Return the interval of an error's difference with seeds and test images resampled, where every run has its images."""
     records = {(arm, seed): cells[arm, seed] for arm in contrast.weights for seed in seeds[: contrast.seeds]}
-    if contrast.metric != "error" or any(not record["correct"] for record in records.values()):
+    if (
+        contrast.role not in ("primary", "required")
+        or contrast.metric != "error"
+        or any(not record["correct"] for record in records.values())
+    ):
         return None
     table = np.sum(
         [

@@ -42,7 +42,7 @@ def write_page(file: Path, root: Path) -> list[Summary]:
     Raises:
         StorageError: Evidence cannot be read or the page cannot be written.
     """
-    summaries = [summarise(find(name), root) for name in NAMES]
+    summaries = [summarise(find(name), root, images=True) for name in NAMES]
     pictures = file.parent / "pictures" / "evidence"
     pictures.mkdir(parents=True, exist_ok=True)
     text = _HEAD.format(claims=_CLAIMS, false=_CLAIMS * 0.025) + "\n".join(_overview(summaries)) + "\n"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ostinato.atomic import write_json
 from ostinato.errors import StateError
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.engines import Engine, engine_of
@@ -15,6 +16,7 @@ from ostinato.studies.frame.folder import EvidenceFolder
 from ostinato.studies.frame.provenance import code_digest, demand_committed, versions
 from ostinato.studies.frame.spec import Profile, Regime
 from ostinato.studies.frame.study import Study
+from ostinato.studies.frame.summary import summarise
 from ostinato.studies.frame.tuning import settings_of, tune
 
 __all__ = ["Runner"]
@@ -73,6 +75,7 @@ class Runner:
         except BaseException as error:
             folder.note("stopped", why=type(error).__name__, records=len(folder.records()))
             raise
+        write_json(folder.verdict, summarise(self.study, self.root, self.profile).to_document())
         folder.note("end", records=len(folder.records()))
 
     def _demand_same_code(self) -> None:

@@ -31,7 +31,7 @@ class Study:
     spec: Spec
     measure: Callable[[Request], Iterable[Measurement]]
     together: Callable[[Regime, Stage, tuple[Cell, ...]], Iterable[tuple[Cell, ...]]]
-    remarks: Callable[[Sequence[dict[str, Any]]], list[str]] = lambda records: []
+    remarks: Callable[[Sequence[dict[str, Any]]], list[str]]
 
 
 def find(name: str) -> Study:

@@ -71,8 +71,8 @@ def _verdict_of(judgement: Judgement) -> Mapping[str, Any] | None:
     return None if judgement.verdict is None else judgement.verdict.to_document()
 
 
-def summarise(study: Study, root: Path, profile: Profile = "full") -> Summary:
-    """Judge what is there of a study.
+def summarise(study: Study, root: Path, profile: Profile = "full", *, images: bool = False) -> Summary:
+    """Judge what is there of a study, as `judge` does.
 
     Raises:
         StorageError: Its files are damaged or of another version.
@@ -80,7 +80,7 @@ def summarise(study: Study, root: Path, profile: Profile = "full") -> Summary:
     folder = EvidenceFolder(root, study.spec, profile)
     records = folder.records()
     try:
-        judgements = tuple(judge(study.spec, regime, records, profile) for regime in study.spec.regimes)
+        judgements = tuple(judge(study.spec, regime, records, profile, images=images) for regime in study.spec.regimes)
     except StateError as error:
         return Summary(study, folder, (), str(error))
     return Summary(study, folder, judgements, "")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostinato.atomic import write_json
+from ostinato.studies import EvidenceFolder, Runner
+from ostinato.studies.frame import page as page_module
+from ostinato.studies.frame.instruments import lines_of, measure_coverage, measure_phase_lock
+from ostinato.studies.frame.page import write_page
+
+_spec = importlib.util.spec_from_file_location("studies_toy_page", Path(__file__).with_name("toy.py"))
+assert _spec is not None
+assert _spec.loader is not None
+toy: Any = sys.modules.setdefault("studies_toy_page", importlib.util.module_from_spec(_spec))
+_spec.loader.exec_module(toy)
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Evidence of the toy study, which is the only one."""
+    study = toy.install(monkeypatch)
+    monkeypatch.setattr("ostinato.studies.frame.runner.demand_committed", lambda folder: None)
+    monkeypatch.setattr(page_module, "NAMES", ("toy",))
+    root = tmp_path / "evidence"
+    EvidenceFolder(root, study.spec, "full").freeze()
+    Runner(study, "full", root, workers=1).run()
+    return root
+
+
+def test_the_page_is_made_of_the_records_alone(tmp_path: Path, evidence: Path) -> None:
+    file = tmp_path / "docs" / "EVIDENCE.md"
+    file.parent.mkdir()
+    write_page(file, evidence)
+    text, picture = file.read_text(), (file.parent / "pictures" / "evidence" / "toy.svg").read_bytes()
+    assert "| [toy](#toy) | The claimed arm errs less. | **supported** |" in text
+    assert "Controlled: **supported**" in text
+    assert "Literal (against base): **supported**" in text
+    assert re.search(
+        r"\| base - claimed \| primary \| \+\d\.\d\d points \| .* to .* \| .* to .* \| .* to .* \| 1\.00 \| supported \|",
+        text,
+    )
+    assert "claimed | peak 0.4 | 0.1: 138.63%" in text  # the whole curve of the tuning
+    assert "1 starts, 1 ended, 0 stopped" in text
+    write_page(file, evidence)
+    assert file.read_text() == text
+    assert (file.parent / "pictures" / "evidence" / "toy.svg").read_bytes() == picture
+
+
+def test_a_superseded_verdict_is_shown(tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = toy.install(monkeypatch, margin_reason="another")
+    EvidenceFolder(evidence, changed.spec, "full").amend("the margin was wrong")
+    file = tmp_path / "EVIDENCE.md"
+    write_page(file, evidence)
+    text = file.read_text()
+    assert "the margin was wrong (superseded verdict: supported, records in `superseded/1`)" in text
+    assert "| [toy](#toy) | The claimed arm errs less. | not run |" in text
+
+
+def test_no_study_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.install(monkeypatch)
+    monkeypatch.setattr(page_module, "NAMES", ("toy",))
+    write_page(tmp_path / "EVIDENCE.md", tmp_path / "none")
+    text = (tmp_path / "EVIDENCE.md").read_text()
+    assert "No verdict: 39 cells are missing." in text
+    assert "not run" in text
+
+
+def test_the_instruments_are_shown_with_their_figures(tmp_path: Path) -> None:
+    phase, coverage = measure_phase_lock(), measure_coverage(200)
+    write_json(tmp_path / "instruments.json", {"coverage": coverage, "phase_lock": phase})
+    text = "\n".join(lines_of(tmp_path))
+    assert [entry["phases"] for entry in phase["intervals"].values()] == [1, 2, 10]
+    naive = phase["intervals"]["10"]
+    assert naive["high"] - naive["low"] > 0.005
+    assert all(abs(entry["bias"]) < (naive["high"] - naive["low"]) / 2 for entry in phase["timings"].values())
+    assert "| every 10 steps | 1 of 10 |" in text
+    assert "| studentised | 8 |" in text
+    assert list(lines_of(tmp_path / "nowhere")) == []
