@@ -28,8 +28,8 @@ RANKS: dict[str, int] = {
     "population": 10, "search": 10,
     "applications": 11, "comparison": 11,
     "integrations": 12,
-    "studies": 13, "bench": 14,
-    "cli": 15, "__main__": 16,
+    "studies": 13, "bench": 13,
+    "cli": 14, "__main__": 15,
 }  # fmt: skip
 FLAT_API = "__init__"
 FLAT_API_FROM = 8

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ostinato.bench.harness import Row
-from ostinato.studies import EvidenceFolder, find
+from ostinato.records import read_records
 
 __all__ = ["measure"]
 
+_RECORDS, _SCHEMA = Path("snapshot-ensemble/records/fashion-10k.jsonl"), "ostinato.study.record/1"
 _AIMS = {"error": 0.93, "nll": 0.62}
 
 
@@ -20,14 +21,8 @@ def measure(root: Path = Path("evidence")) -> list[Row]:
     A ratio is the mean over the seeds for the ensemble over that for the cosine, its spread the quartiles of the seeds' own ratios. It is
     reported as it falls: what a benchmark must reach cannot be prescribed to research.
     """
-    study = find("snapshot-ensemble")
-    regime = study.spec.regimes[0].name
-    records = EvidenceFolder(root, study.spec, "full").records()
-    scores = {
-        (record["arm"], record["seed"]): record["metrics"]
-        for record in records
-        if record["regime"] == regime and record["status"] == "done"
-    }
+    records = read_records(root / _RECORDS, schema=_SCHEMA)
+    scores = {(record["arm"], record["seed"]): record["metrics"] for record in records if record["status"] == "done"}
     seeds = [seed for arm, seed in scores if arm == "snapshots" and ("cosine", seed) in scores]
     if not seeds:
         return []
