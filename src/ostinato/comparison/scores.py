@@ -13,6 +13,7 @@ from torch import Tensor
 from ostinato.comparison.endpoints import ENSEMBLE
 from ostinato.comparison.setup import Material
 from ostinato.ensembles.prediction import average_outputs, to_probabilities
+from ostinato.errors import RunInterruptedError
 from ostinato.evaluation import area_under_error, summarise
 from ostinato.population import PopulationResult, predict
 
@@ -25,7 +26,14 @@ def scores_of(material: Material, result: PopulationResult) -> list[dict[str, An
     """Return for every member its ``status``, ``metrics``, ``curve`` and ``diverged_at``.
 
     A member that diverged, or whose outputs were once not finite, has no metrics; its curve is what there is of it.
+
+    Raises:
+        RunInterruptedError: A member's process died, which says nothing about its plan: the block is not recorded.
     """
+    for k, reason in result.failures.items():
+        raise RunInterruptedError(
+            f"member {k} of the block was lost: {reason}; finished blocks are kept, go on with: ostinato compare --resume FOLDER"
+        )
     targets = material.data.test.targets.numpy()  # type: ignore[attr-defined]  # a population has trained on it, so it is in memory
     curves = [_curve(result, k) for k in range(len(result))]
     whole = [

@@ -14,6 +14,7 @@ from ostinato import controls, evaluation, population
 from ostinato.core.bindings import mirror, wave
 from ostinato.core.cycles import Cycle
 from ostinato.core.plan import Plan
+from ostinato.errors import RunInterruptedError
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage, pack_bits
 from ostinato.studies.frame.images import Images, load_images, small_mlp, subset
 from ostinato.studies.frame.spec import Regime
@@ -59,6 +60,8 @@ def measure(request: Request) -> Iterator[Measurement]:
         evaluate=_evaluations(steps, parameters["cycles"]) if confirming else "last",
         subsets=np.stack([subset(images, parameters["examples"], cell.seed) for cell in request.cells]),
     )  # fmt: skip
+    for reason in result.failures.values():  # a process that died says nothing about its arm
+        raise RunInterruptedError(f"{SPEC.name}: a run was lost: {reason}; what was finished is kept, run it again")
     wall = result.wall_s / len(request.cells)
     for k, cell in enumerate(request.cells):
         origin: dict[str, Any] = {"plans": (plans[k].resolve().digest,), "chunks": result.chunks, "wall_s": wall}
