@@ -168,7 +168,7 @@ def _attempts(summary: Summary) -> Iterator[str]:
     wall = sum(record["wall_s"] for record in folder.records())
     yield (
         f"Attempts: {events.count('start')} starts, {events.count('end')} ended, {events.count('stopped')} stopped (`{folder.path.name}/ledger.jsonl`)."
-        f" The records took {wall / 60:.0f} process-minutes. To run it again: `ostinato study run {summary.study.spec.name} --profile full`.\n"
+        f" The records took {wall / 60:.0f} process-minutes, a run that several arms share counted for each. To run it again: `ostinato study run {summary.study.spec.name} --profile full`.\n"
     )
     for line in folder.amendments():
         place = folder.path / "superseded" / line["kept"]
