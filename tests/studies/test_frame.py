@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ostinato import evaluation
 from ostinato.atomic import read_json
 from ostinato.errors import ConfigError, RunInterruptedError, StateError, StorageError
 from ostinato.studies import EvidenceFolder, Runner, find
@@ -162,6 +163,24 @@ def test_a_diverged_run_counts_with_the_worst_observed_value(
     assert found.findings[0].diverged == 1
     assert found.findings[0].decision.effect == pytest.approx(sum(base) / 12 - sum(claimed) / 12)
     assert found.findings[0].two_way is None  # without its images the run cannot be resampled
+
+
+def test_a_contrast_without_pairs_is_judged_without_them(
+    tmp_path: Path, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {"base": 1.0, "claimed": -1.0}
+    changed = toy.install(
+        monkeypatch, contrasts=(Contrast("base - claimed", "primary", weights, "error", 0.01, paired=False),)
+    )
+    frozen(tmp_path, changed)
+    records = [record for record in run(changed, tmp_path).records() if record["regime"] == "one"]
+    arms = [[r["metrics"]["error"] for r in records if r["arm"] == arm] for arm in ("base", "claimed")]
+    found = judge(changed.spec, changed.spec.regimes[0], records).findings[0]
+    assert found.decision == evaluation.decide_unpaired(*arms, 0.01, seed=0)
+    welch = evaluation.welch_t(*arms).interval
+    assert found.t_interval == (welch.low, welch.high)
+    with pytest.raises(ConfigError, match="without pairs, a contrast is one arm less another"):
+        toy.spec(contrasts=(Contrast("x", "primary", {"base": 2.0, "claimed": -1.0}, "error", 0.1, paired=False),))
 
 
 def test_no_full_run_without_a_frozen_specification(tmp_path: Path, study: Any) -> None:

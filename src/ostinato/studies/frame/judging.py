@@ -146,14 +146,28 @@ def _differences(
 
 
 def _decide(contrast: Contrast, cells: Mapping[tuple[str, int], Mapping[str, Any]], seeds: Sequence[int]) -> Decision:
-    return evaluation.decide(_differences(contrast, cells, seeds), contrast.margin, seed=_SEED)
+    if contrast.paired:
+        return evaluation.decide(_differences(contrast, cells, seeds), contrast.margin, seed=_SEED)
+    return evaluation.decide_unpaired(*_two_arms(contrast, cells, seeds), contrast.margin, seed=_SEED)
 
 
 def _t_interval(
     contrast: Contrast, cells: Mapping[tuple[str, int], Mapping[str, Any]], seeds: Sequence[int]
 ) -> tuple[float, float]:
-    interval = evaluation.paired_t(_differences(contrast, cells, seeds)).interval
+    if contrast.paired:
+        interval = evaluation.paired_t(_differences(contrast, cells, seeds)).interval
+    else:
+        interval = evaluation.welch_t(*_two_arms(contrast, cells, seeds)).interval
     return interval.low, interval.high
+
+
+def _two_arms(
+    contrast: Contrast, cells: Mapping[tuple[str, int], Mapping[str, Any]], seeds: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the comparator's values and the claimed arm's, of a contrast without pairs."""
+    comparator, claimed = sorted(contrast.weights, key=lambda arm: -contrast.weights[arm])
+    chosen = seeds[: contrast.seeds]
+    return _values(contrast.metric, comparator, cells, chosen), _values(contrast.metric, claimed, cells, chosen)
 
 
 def _adjusted(contrasts: Sequence[Contrast], decided: Sequence[Decision]) -> dict[str, float]:

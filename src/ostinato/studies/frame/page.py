@@ -119,9 +119,10 @@ def _row(finding: Finding) -> str:
     both = "" if finding.two_way is None else " to ".join(in_unit(contrast.metric, end) for end in finding.two_way)
     holm = "" if finding.p_holm is None else f"{finding.p_holm:.2g}"
     unit = unit_of(contrast.metric)
+    verdict = f"{decision.verdict} ({finding.diverged} diverged)" if finding.diverged else decision.verdict
     return (
         f"| {contrast.name} | {contrast.role} | {in_unit(contrast.metric, decision.effect)} {unit} | {ends[0]} to {ends[1]} | {ends[2]} to {ends[3]} |"
-        f" {both} | {in_unit(contrast.metric, contrast.margin, signed=False)} | {decision.verdict} | {holm} |"
+        f" {both} | {in_unit(contrast.metric, contrast.margin, signed=False)} | {verdict} | {holm} |"
     )
 
 

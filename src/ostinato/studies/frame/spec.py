@@ -146,6 +146,8 @@ class Spec:
         if not self.contrasts or self.contrasts[0].role != "primary":
             raise ConfigError(f"{self.name}: the first contrast must be the primary one")
         for contrast in self.contrasts:
+            if not contrast.paired and sorted(contrast.weights.values()) != [-1.0, 1.0]:
+                raise ConfigError(f"{self.name}: {contrast.name}: without pairs, a contrast is one arm less another")
             for arm in contrast.weights:
                 if arm not in self.arms:
                     raise ConfigError(f"{self.name}: {contrast.name}: no arm {arm!r}{suggest(arm, self.arms)}")
