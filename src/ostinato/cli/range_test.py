@@ -59,8 +59,8 @@ def range_test(
 
     Example: ostinato range-test --data fashion-mnist --target optimizer.lr --png lr.png
     """
-    from ostinato.search.configured import range_test_of
-    from ostinato.search.sweep import Sweep
+    from ostinato.search.sweeps.configured import range_test_of
+    from ostinato.search.sweeps.sweep import Sweep
 
     if png is not None and png.suffix.lower() != ".png":
         raise ConfigError(f"--png: got {str(png)!r}, expected a name that ends in .png")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ostinato.search.ranges import range_test
-from ostinato.search.result import RangeTest, Suggestion
-from ostinato.search.untouched import untouched
+from ostinato.search.sweeps.ranges import range_test
+from ostinato.search.sweeps.result import RangeTest, Suggestion
+from ostinato.search.sweeps.untouched import untouched
 
 __all__ = ["RangeTest", "Suggestion", "range_test", "untouched"]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import ostinato as ost
 from ostinato.errors import ConfigError, DataError, DomainError, OstinatoError, PlanError, TargetError
 from ostinato.search import RangeTest, Suggestion, range_test
-from ostinato.search.sweep import Sweep
+from ostinato.search.sweeps.sweep import Sweep
 
 torch.set_num_threads(1)
 RULES = ["peak", "valley", "steepest", "minimum/10", "slide"]

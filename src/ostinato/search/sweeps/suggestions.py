@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.search.result import Suggestion
-from ostinato.search.smoothing import noise_of
-from ostinato.search.sweep import Sweep
+from ostinato.search.sweeps.result import Suggestion
+from ostinato.search.sweeps.smoothing import noise_of
+from ostinato.search.sweeps.sweep import Sweep
 
 __all__ = ["apart", "in_one_run"]
 

@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any
 
 from ostinato.scheduler import Scheduler
-from ostinato.search.smoothing import EarlyStop
-from ostinato.search.sweep import Sweep
-from ostinato.search.untouched import Memory
-from ostinato.search.updates import Updates, endless
+from ostinato.search.sweeps.smoothing import EarlyStop
+from ostinato.search.sweeps.sweep import Sweep
+from ostinato.search.sweeps.untouched import Memory
+from ostinato.search.sweeps.updates import Updates, endless
 
 __all__ = ["Judge", "MockRun", "Progress", "with_originals"]
 

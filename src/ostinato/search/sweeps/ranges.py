@@ -14,12 +14,12 @@ from ostinato.core.address import Address
 from ostinato.errors import ConfigError
 from ostinato.scheduler import Scheduler
 from ostinato.search import suggestions
-from ostinato.search.mock_run import Judge, MockRun, with_originals
-from ostinato.search.result import RangeTest
-from ostinato.search.smoothing import EarlyStop, left_noise, smoothed
-from ostinato.search.sweep import Sweep
-from ostinato.search.untouched import Memory, untouched
-from ostinato.search.updates import Updates, as_number, endless
+from ostinato.search.sweeps.mock_run import Judge, MockRun, with_originals
+from ostinato.search.sweeps.result import RangeTest
+from ostinato.search.sweeps.smoothing import EarlyStop, left_noise, smoothed
+from ostinato.search.sweeps.sweep import Sweep
+from ostinato.search.sweeps.untouched import Memory, untouched
+from ostinato.search.sweeps.updates import Updates, as_number, endless
 from ostinato.targets import as_optimizer
 
 __all__ = ["range_test"]
@@ -72,7 +72,7 @@ def range_test(
         judge: ``"train"`` (the loss that is trained; of each value's later half of updates where they are apart) or ``"validation"``. By default
             validation where it is given. A regulariser needs it: it raises the training loss by what it is.
         validation: Batches, scored in evaluation mode with the swept value back at its original; or a function that returns a loss.
-        smoothing: β of the two-sided exponential mean, in [0, 1); see `ostinato.search.smoothing.smoothed`.
+        smoothing: β of the two-sided exponential mean, in [0, 1); see `ostinato.search.sweeps.smoothing.smoothed`.
         stop_factor: Stop where the mean loss exceeds so many times its lowest, and its first; infinite for never.
         accumulation: Batches of one update.
         step: One whole update of the caller's, ``step(batch) -> loss`` before it, for any other kind of training.

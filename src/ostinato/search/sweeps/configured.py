@@ -13,8 +13,8 @@ from torch.utils.data import Dataset, Subset
 
 from ostinato.core.address import Address
 from ostinato.errors import ConfigError
-from ostinato.search.ranges import range_test
-from ostinato.search.result import RangeTest
+from ostinato.search.sweeps.ranges import range_test
+from ostinato.search.sweeps.result import RangeTest
 from ostinato.training import RunConfig
 from ostinato.training.batches import Batches, EpochOrder
 from ostinato.training.datasets import Split

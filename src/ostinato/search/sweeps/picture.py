@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ostinato.search.result import RangeTest
+    from ostinato.search.sweeps.result import RangeTest
 
 __all__ = ["plot", "save_picture"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ostinato.search.smoothing import EarlyStop, left_noise, noise_of, smoothed
+from ostinato.search.sweeps.smoothing import EarlyStop, left_noise, noise_of, smoothed
 
 
 @given(arrays(np.float64, st.integers(2, 40), elements=st.floats(-10, 10)), st.floats(0.0, 0.99))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.core import documents
-from ostinato.search.sweep import Sweep
+from ostinato.search.sweeps.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +116,7 @@ class RangeTest:
 
     def plot(self, *, ax: Axes | None = None) -> Any:
         """Draw losses, smoothed losses and suggestions with matplotlib and return the axes; pyplot is left alone."""
-        from ostinato.search.picture import plot
+        from ostinato.search.sweeps.picture import plot
 
         return plot(self, ax=ax)
 
@@ -127,7 +127,7 @@ class RangeTest:
             ConfigError: The name ends in something else.
             StorageError: The file cannot be written.
         """
-        from ostinato.search.picture import save_picture
+        from ostinato.search.sweeps.picture import save_picture
 
         save_picture(self, path)
 
