@@ -14,7 +14,7 @@ import ostinato
 PUBLIC: dict[str, set[str]] = {
     "ostinato": {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "controls", "data", "errors",
-        "evaluation", "mirror", "nn", "one_cycle", "population", "range_test", "schedule", "schedules", "was_stepped", "wave",
+        "evaluation", "mirror", "nn", "one_cycle", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},
@@ -43,7 +43,11 @@ PUBLIC: dict[str, set[str]] = {
     },
     "ostinato.population": {"PopulationResult", "counted", "predict", "single", "train"},
     "ostinato.schedules": {"Schedule", "clip", "hold", "join", "linear", "one_cycle", "product", "sum", "warmup"},
-    "ostinato.search": {"RangeTest", "Suggestion", "range_test", "untouched"},
+    "ostinato.search": {
+        "Choice", "MatchedPhasePruner", "Objective", "Range", "RangeTest", "Search", "Space", "Suggestion", "follow", "optimize", "range_test", "resume",
+        "untouched",
+    },
+    "ostinato.search.sweeps": {"RangeTest", "Suggestion", "range_test", "untouched"},
     "ostinato.studies": {"EvidenceFolder", "NAMES", "Runner", "Study", "find"},
     "ostinato.studies.frame": {"EvidenceFolder", "Finding", "Judgement", "NAMES", "Runner", "Study", "find", "judge"},
     "ostinato.studies.restart_shapes": {"STUDY"},

@@ -18,7 +18,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.schedules import Schedule, one_cycle
 
 if TYPE_CHECKING:
-    from ostinato import controls, data, evaluation, nn, population
+    from ostinato import controls, data, evaluation, nn, population, search
     from ostinato._data.shared import SharedValue
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
@@ -46,6 +46,7 @@ __all__ = [
     "range_test",
     "schedule",
     "schedules",
+    "search",
     "was_stepped",
     "wave",
 ]
@@ -57,7 +58,7 @@ _LAZY = {
     "range_test": "ostinato.search",
     "was_stepped": "ostinato.mixed_precision",
 }
-_LAZY_MODULES = ("controls", "data", "evaluation", "nn", "population")
+_LAZY_MODULES = ("controls", "data", "evaluation", "nn", "population", "search")
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from ostinato._version import __version__
-from ostinato.cli import bench, compare, evaluate, export, preview, range_test, study, train
+from ostinato.cli import bench, compare, evaluate, export, preview, range_test, search, study, train
 from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunInterruptedError
 
 __all__ = ["app", "run"]
@@ -30,7 +30,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train.train, compare.compare, preview.preview, evaluate.evaluate, export.export, bench.bench):
+for _command in (
+    train.train,
+    compare.compare,
+    preview.preview,
+    search.search,
+    evaluate.evaluate,
+    export.export,
+    bench.bench,
+):
     app.command()(_command)
 app.command("range-test")(range_test.range_test)
 app.add_typer(study.study)

@@ -223,11 +223,13 @@ class Material:
         return sorted(steps | {self.plan.total - 1})
 
 
-def material_of(config: RunConfig) -> Material:
+def material_of(config: RunConfig, *, what: str = "a comparison", whole: bool = True) -> Material:
     """Resolve a configuration as ``ostinato train`` does, down to the model's first outputs.
 
     Args:
         config: Resolved (`ostinato.training.session.resolve_config`).
+        what: What is made of it, for messages.
+        whole: Whether the plan has to end with a cycle.
 
     Raises:
         ConfigError: A setting cannot be honoured where many members are trained at once.
@@ -239,13 +241,13 @@ def material_of(config: RunConfig) -> Material:
         if found != wanted:
             change = f"leave {key} out" if wanted is None else f"write {key} = {_toml(wanted)}"
             raise ConfigError(
-                f"[train] {key}: got {found!r}, but a comparison trains many members at once, in single precision on one processor; {change}"
+                f"[train] {key}: got {found!r}, but {what} trains many members at once, in single precision on one processor; {change}"
             )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedCycleWarning)
         session = Session.build(config)
     plan = session.scheduler.resolved
-    if plan.truncated:
+    if whole and plan.truncated:
         fits = " or ".join(f"{total}step" for total in plan.totals_that_fit)
         raise PlanError(
             f"total: {plan.total} steps end inside a cycle, where a schedule with restarts is at its worst, so that the comparison would be unfair to it;"
@@ -253,7 +255,7 @@ def material_of(config: RunConfig) -> Material:
         )
     if not (isinstance(session.data.train, Split) and isinstance(session.data.test, Split)):
         raise DataError(
-            f"{session.data.name}: a comparison reads its examples from memory; let the factory return (inputs, targets) for training and test"
+            f"{session.data.name}: {what} reads its examples from memory; let the factory return (inputs, targets) for training and test"
         )
     make_model = partial(training_models.build, config.model, session.data.shape, session.data.classes)
     return Material(config, session.data, make_model, plan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from ostinato.comparison.setup import Material, Setup
 from ostinato.controls import tuned_constant
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.population import PopulationResult
-from ostinato.training.arrays import split_indices
-from ostinato.training.datasets import Data, Split
+from ostinato.training.datasets import Data
+from ostinato.training.held_out import with_held_out
 from ostinato.training.outcome import environment
 
 __all__ = ["Progress", "blocks_of", "train_block", "tuned"]
@@ -100,9 +99,7 @@ def tuned(material: Material, endpoint: Endpoint, progress: Progress | None) -> 
     Raises:
         PlanError: The plan has no learning rate.
     """
-    train = material.data.train
-    rest, held = split_indices(train.targets.numpy(), _VALIDATION, 0, "train")  # type: ignore[attr-defined]  # checked by the caller
-    data = replace(material.data, train=Split(*train.batch(rest)), test=Split(*train.batch(held)))  # type: ignore[attr-defined]
+    data = with_held_out(material.data, _VALIDATION)
     rates, plan = rates_of(material.plan), material.plan.plan
     scores: dict[float, list[float | None]] = {}
     grid: Sequence[float] | None = None

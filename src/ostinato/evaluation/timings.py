@@ -8,10 +8,11 @@ one cycle of a run that ends inside its first), so that a cut one does not weigh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from ostinato.core.clock import Span
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.waveforms import IntArray
 from ostinato.errors import DataError, PlanError
@@ -80,10 +81,11 @@ def _outwards(middle: int) -> Iterator[int]:
         yield middle + distance
 
 
-def jittered(n: int, seed: int = 0) -> Timing:
+def jittered(n: int, seed: int = 0, *, last: int | None = None) -> Timing:
     """Return the timing of `n` evaluations, one at random in each of n equal parts of the cycles.
 
-    Every phase is equally likely, so that the mean of the values is an unbiased estimate of the mean over the cycles.
+    Every phase is equally likely, so that the mean of the values is an unbiased estimate of the mean over the cycles. With `last`, only the last
+    so many cycles are looked at.
 
     Raises:
         DataError: `n` is no whole number >= 1, or the seed none >= 0; when called: the cycles have fewer than n steps.
@@ -99,7 +101,7 @@ def jittered(n: int, seed: int = 0) -> Timing:
     whole(seed, "seed", least=0)
 
     def steps(resolved: ResolvedPlan) -> IntArray:
-        cycles = whole_cycles(resolved)
+        cycles = _last(whole_cycles(resolved), last)
         first, stop = cycles[0].start, cycles[-1].end
         _fits(n, stop - first)
         edges = first + np.arange(n + 1, dtype=np.int64) * (stop - first) // n
@@ -113,11 +115,16 @@ def _fits(n: int, steps: int) -> None:
         raise DataError(f"n: got {n} evaluations for cycles of {steps} steps in all, expected at most as many")
 
 
-def low_discrepancy(n: int) -> Timing:
+def _last(cycles: Sequence[Span], count: int | None) -> Sequence[Span]:
+    return cycles if count is None else cycles[max(len(cycles) - whole(count, "last"), 0) :]
+
+
+def low_discrepancy(n: int, *, last: int | None = None) -> Timing:
     """Return the timing of `n` evaluations, the cycles served alike and their phases apart by the golden ratio.
 
     Evaluation j has the phase (1/2 + j (√5 - 1)/2) mod 1, the next free step where it is taken; the j-th evaluations go to the cycles in order,
-    n / cycles to each. Any run of evaluations is spread over the cycle nearly evenly, so that few of them estimate its mean.
+    n / cycles to each. Any run of evaluations is spread over the cycle nearly evenly, so that few of them estimate its mean. With `last`, only the
+    last so many cycles are looked at.
 
     Raises:
         DataError: `n` is no whole number >= 1; when called: the cycles have fewer than n steps.
@@ -133,7 +140,7 @@ def low_discrepancy(n: int) -> Timing:
     whole(n, "n")
 
     def steps(resolved: ResolvedPlan) -> IntArray:
-        cycles = whole_cycles(resolved)
+        cycles = _last(whole_cycles(resolved), last)
         _fits(n, cycles[-1].end - cycles[0].start)
         served = range(len(cycles)) if len(cycles) <= n else ((2 * j + 1) * len(cycles) // (2 * n) for j in range(n))
         spans = [cycles[k] for k in served]

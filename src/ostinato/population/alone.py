@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +17,7 @@ from ostinato.population.masks import counted
 from ostinato.population.scoring import Scorer, metrics_for, score_one
 from ostinato.scheduler import Scheduler
 
-__all__ = ["Alone", "train_alone"]
+__all__ = ["Alone", "Stop", "train_alone"]
 
 
 @dataclass
@@ -40,8 +41,11 @@ class Alone:
     failure: str = ""
 
 
-def train_alone(job: Job, k: int) -> Alone:
-    """Train member `k` of a job."""
+Stop = Callable[[int, Mapping[str, float]], bool]
+
+
+def train_alone(job: Job, k: int, stop: Stop | None = None) -> Alone:
+    """Train member `k` of a job; `stop` is told (step, scores) after every scoring and ends it by returning True."""
     with recipes.kept_randomness():
         model = recipes.built(job.make_model, job.seeds[k])
         frame = counted(model, job.seeds[k])
@@ -71,6 +75,8 @@ def train_alone(job: Job, k: int) -> Alone:
                 losses = []
             if step in job.saved[k]:
                 done.saved[step] = _state(model)
+            if stop is not None and step in done.metrics and stop(step, done.metrics[step]):
+                break
             if step + 1 < job.totals[k]:
                 scheduler.step()
         trained = [p for p in model.parameters() if p.grad is not None]

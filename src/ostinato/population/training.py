@@ -17,7 +17,7 @@ from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, PopulationFallbackWarning, TruncatedCycleWarning
 from ostinato.population import recipes
-from ostinato.population.alone import Alone, train_alone
+from ostinato.population.alone import Alone, Stop, train_alone
 from ostinato.population.assembly import Origin, from_alone, from_chunks
 from ostinato.population.job import Evaluate, Job, make_job
 from ostinato.population.memory import available, chunks_of
@@ -144,8 +144,11 @@ def single(
     metrics: Mapping[str, Metric] | None = None,
     snapshots: bool = False,
     subset: Sequence[int] | NDArray[np.int64] | None = None,
+    stop: Stop | None = None,
 ) -> PopulationResult:
     """Train one member by itself, by a plain loop: a live model, `torch.optim`, `Scheduler`. Takes what `train` takes.
+
+    `stop` is called as ``stop(step, scores)`` after every scoring, and ends the training there by returning True.
 
     >>> import ostinato as ost
     >>> data = torch.randn(16, 3), torch.arange(16) % 2
@@ -160,7 +163,7 @@ def single(
     _warn_of_truncation(job)
     with recipes.kept_randomness():
         names = names_of(recipes.built(make_model, seed))
-    return from_alone(job, [train_alone(job, 0)], Origin(names, "alone", "", (1,), begun))
+    return from_alone(job, [train_alone(job, 0, stop)], Origin(names, "alone", "", (1,), begun))
 
 
 def _warn_of_truncation(job: Job) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ostinato.core.address import Address
 from ostinato.errors import ConfigError
 from ostinato.scheduler import Scheduler
-from ostinato.search import suggestions
+from ostinato.search.sweeps import suggestions
 from ostinato.search.sweeps.mock_run import Judge, MockRun, with_originals
 from ostinato.search.sweeps.result import RangeTest
 from ostinato.search.sweeps.smoothing import EarlyStop, left_noise, smoothed
