@@ -15,7 +15,9 @@ from ostinato.search import Objective
 
 
 def plan(period: int, total: int = 240, waveform: str = "cosine") -> ResolvedPlan:
-    return ost.Plan(total=total, cycle=ost.Cycle(waveform, period=period), bindings={"optimizer.lr": ost.wave(0.0, 0.1)}).resolve()
+    return ost.Plan(
+        total=total, cycle=ost.Cycle(waveform, period=period), bindings={"optimizer.lr": ost.wave(0.0, 0.1)}
+    ).resolve()
 
 
 def phases(resolved: ResolvedPlan, steps: np.ndarray, period: int) -> np.ndarray:
@@ -25,7 +27,9 @@ def phases(resolved: ResolvedPlan, steps: np.ndarray, period: int) -> np.ndarray
 def test_the_trough_is_that_of_the_last_complete_cycle() -> None:
     assert Objective().steps(plan(20)).tolist() == [239]
     assert Objective().steps(plan(70)).tolist() == [209]  # the run ends inside the fourth
-    assert Objective().steps(plan(20, waveform="sine")).tolist() == [220]  # the last minimum of a sine is the cycle's first step
+    assert Objective().steps(plan(20, waveform="sine")).tolist() == [
+        220
+    ]  # the last minimum of a sine is the cycle's first step
 
 
 @given(period=st.integers(8, 120), moment=st.sampled_from(["cycle-mean", "jittered"]), seed=st.integers(0, 9))
@@ -52,7 +56,10 @@ def test_an_interval_is_refused_or_sees_the_cycle(period: int, interval: int) ->
 
 
 def test_a_locked_interval_is_refused_with_the_reason_and_taken_by_force() -> None:
-    with pytest.raises(PlanError, match=r"^every:20: 12 evaluations see 1 phase of the cycle and never 100 % .*; score at the trough, by cycle-mean or jittered, or force it$"):
+    with pytest.raises(
+        PlanError,
+        match=r"^every:20: 12 evaluations see 1 phase of the cycle and never 100 % .*; score at the trough, by cycle-mean or jittered, or force it$",
+    ):
         Objective(moment="every:20").steps(plan(20))
     assert Objective(moment="every:20", forced=True).steps(plan(20)).tolist() == [239]
 
@@ -67,11 +74,14 @@ def test_the_score_is_the_mean_and_nothing_less() -> None:
 def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match=r"^score: got 'through'; did you mean 'trough'\?; every:N is every N steps$"):
         Objective(moment="through")
-    with pytest.raises(ConfigError, match="^score: got 'every:0'"):
+    with pytest.raises(ConfigError, match=r"^score: got 'every:0'"):
         Objective(moment="every:0")
     with pytest.raises(ConfigError, match=r"^metric: got 'accuracy'; known: error, nll$"):
         Objective(metric="accuracy")
-    with pytest.raises(PlanError, match=r"^cycle: the first does not end within the total of 240 steps; choose shorter periods, or a longer total$"):
+    with pytest.raises(
+        PlanError,
+        match=r"^cycle: the first does not end within the total of 240 steps; choose shorter periods, or a longer total$",
+    ):
         Objective().steps(plan(300))
     with pytest.raises(PlanError, match="has no trough"):
         Objective().steps(plan(20, waveform="constant"))

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 
 def plan(period: int, total: int = 240) -> ResolvedPlan:
-    return ost.Plan(total=total, cycle=ost.Cycle("cosine", period=period), bindings={"optimizer.lr": ost.wave(0.0, 0.1)}).resolve()
+    return ost.Plan(
+        total=total, cycle=ost.Cycle("cosine", period=period), bindings={"optimizer.lr": ost.wave(0.0, 0.1)}
+    ).resolve()
 
 
 def breathing(resolved: ResolvedPlan, quality: float) -> np.ndarray:
@@ -46,7 +48,11 @@ def run(pruner: BasePruner, plans: list[tuple[int, float]], every: int = 1) -> l
                 where = step
                 break
         stopped.append(where)
-        study.tell(trial, None if where is not None else float(scores[-1]), TrialState.PRUNED if where is not None else TrialState.COMPLETE)
+        study.tell(
+            trial,
+            None if where is not None else float(scores[-1]),
+            TrialState.PRUNED if where is not None else TrialState.COMPLETE,
+        )
     return stopped
 
 
@@ -78,8 +84,8 @@ MAKERS: dict[str, Callable[[], BasePruner]] = {
     "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=8, reduction_factor=2),
     "patient": lambda: optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(n_startup_trials=2), patience=1),
     "threshold": lambda: optuna.pruners.ThresholdPruner(upper=2.5),
-    "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(),
-    "nop": lambda: optuna.pruners.NopPruner(),
+    "wilcoxon": optuna.pruners.WilcoxonPruner,
+    "nop": optuna.pruners.NopPruner,
 }
 
 
@@ -124,10 +130,13 @@ def test_what_cannot_be() -> None:
         MatchedPhasePruner(MAKERS["nop"](), "step")
     with pytest.raises(ConfigError, match=r"^pruner: got 'medium'; did you mean 'median'\?$"):
         pruner_of("medium")
-    with pytest.raises(ConfigError, match="^pruner: median does not take"):
+    with pytest.raises(ConfigError, match=r"^pruner: median does not take"):
         pruner_of("median", {"patience": 3})
     study = optuna.create_study(pruner=MatchedPhasePruner(MAKERS["nop"]()))
     trial = study.ask()
     trial.report(1.0, 3)
-    with pytest.raises(StateError, match=r"^trial 0: reported, but nobody said which plan it follows; call ost\.search\.follow\(trial, plan\.resolve\(\.\.\.\)\) before$"):
+    with pytest.raises(
+        StateError,
+        match=r"^trial 0: reported, but nobody said which plan it follows; call ost\.search\.follow\(trial, plan\.resolve\(\.\.\.\)\) before$",
+    ):
         trial.should_prune()

@@ -147,5 +147,8 @@ def test_what_cannot_be_is_said_in_one_line(message: str) -> None:
 
 
 def test_an_end_outside_what_its_target_accepts_is_found_before_any_trial() -> None:
-    with pytest.raises(DomainError, match=r"^space: model:Dropout.p/high: model:Dropout.p: 1\.\d+ at step \d+, expected a probability in \[0, 1\]"):
+    with pytest.raises(
+        DomainError,
+        match=r"^space: model:Dropout.p/high: model:Dropout.p: 1\.\d+ at step \d+, expected a probability in \[0, 1\]",
+    ):
         Space({"model:Dropout.p/high": Range(0.1, 1.5)}).check(BASE, lambda plan: plan.resolve(steps_per_epoch=10))

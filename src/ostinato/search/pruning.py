@@ -96,7 +96,9 @@ class MatchedPhasePruner(BasePruner):
             return False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            warnings.filterwarnings("ignore", message="WilcoxonPruner finds steps")  # cycles of unequal length have other eighths
+            warnings.filterwarnings(
+                "ignore", message="WilcoxonPruner finds steps"
+            )  # cycles of unequal length have other eighths
             mirror, own = self._mirror(study, trial)
             verdict = self.pruner.prune(mirror, own)
         for key, value in mirror.trials[trial.number].system_attrs.items():  # what halving notes of its rungs

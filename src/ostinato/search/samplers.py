@@ -50,7 +50,7 @@ def sampler_of(name: str, space: Space, seed: int) -> BaseSampler:
         if name == "qmc":
             return QMCSampler(qmc_type="sobol", scramble=True, seed=seed, warn_independent_sampling=False)
         if name == "tpe":
-            return TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False)
+            return TPESampler(seed=seed, multivariate=True, group=True)
         return RandomSampler(seed=seed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,13 +94,15 @@ def open_storage(
 
     def made() -> RDBStorage:
         with quiet():
-            return RDBStorage(
+            storage = RDBStorage(
                 url.render_as_string(hide_password=False),
                 engine_kwargs=dict(options),
                 heartbeat_interval=heartbeat_s,
                 grace_period=3 * heartbeat_s,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
             )
+        weakref.finalize(storage, storage.engine.dispose)  # connections are closed with it
+        return storage
 
     try:
         return patiently(made, url, patience_s, told)
