@@ -143,7 +143,6 @@ class ScheduledDataset(Dataset[Any]):
         positive(0, seed=seed)
         self.base, self.transform, self.seed, self.reseed = base, transform, seed, reseed
         self.resolved = resolved_of(plan)
-        self._digest = self.resolved.digest
         self._values = BlockValues(self.resolved)
 
     def values(self, count: int) -> dict[str, float]:
@@ -181,7 +180,7 @@ class ScheduledDataset(Dataset[Any]):
                     made.append(sample if self.transform is None else self.transform(sample, view))
                 except Exception as error:
                     raise DataError(f"{place}: example {index!r} cannot be made: {_reason(error)}") from error
-        return Samples(made, indices, values, self._digest)
+        return Samples(made, indices, values, self._values.digest)
 
     def _states(self, indices: Indices) -> Iterable[Any]:
         """Return the seeds for each sample: a function of seed, epoch, batch and the position in the batch of all processes."""

@@ -22,6 +22,7 @@ class BlockValues:
 
     def __init__(self, resolved: ResolvedPlan) -> None:
         self.resolved = resolved
+        self.digest = resolved.digest
         self._first, self._rows = -1, list[dict[str, float]]()
 
     def at(self, count: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data._utils import signal_handling
 
 from ostinato._data.sampler import Place
-from ostinato.errors import DataError
+from ostinato.errors import OstinatoError
 
 __all__ = ["explained", "watched"]
 
@@ -54,8 +54,8 @@ def _dead(fetched: Any) -> list[Any]:
 def explained(error: Exception, place: Place, fetched: Any) -> str | None:
     """Return in one line why the batch of `place` did not come, or None for an error that is not the loader's."""
     text = str(error).strip()
-    if isinstance(error, DataError):  # from a worker it comes with the worker's traceback as its text
-        return text.splitlines()[-1].partition("DataError: ")[2] if "\n" in text else text
+    if isinstance(error, OstinatoError):  # from a worker it comes with the worker's traceback as its text
+        return text.splitlines()[-1].partition(f"{type(error).__name__}: ")[2] if "\n" in text else text
     if _dead(fetched) or (isinstance(error, RuntimeError) and text.startswith(_DEATH)):
         said = text.splitlines()[0].rstrip(". ") if text.startswith(_DEATH) else "a DataLoader worker died"
         return (

@@ -126,6 +126,11 @@ class Augment:
         return self._seed
 
     @property
+    def target(self) -> str:
+        """The target whose value is the strength of a batch that carries the plan's values."""
+        return self._target
+
+    @property
     def maxima(self) -> Mapping[str, float]:
         """By operation what strength 1 means."""
         return MappingProxyType(self._maxima)

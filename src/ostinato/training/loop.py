@@ -6,6 +6,7 @@ import math
 import shlex
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -139,7 +140,7 @@ class TrainingLoop:
             StorageError: The disk refused; the last checkpoint stands.
         """
         session = self.session
-        with StopRequest() as stop, self.snapshots:
+        with StopRequest() as stop, self.snapshots, closing(session.batches):
             count = self.resume()
             self.observer.begun(session, count)
             self._started = time.monotonic() if count < self.total else None
@@ -167,9 +168,11 @@ class TrainingLoop:
         accumulate, per_epoch = self.session.config.train.accumulate, self.session.steps_per_epoch
         while count < self.total:
             epoch, update = divmod(count, per_epoch)
-            batches = self.session.batches.epoch(epoch, start=update * accumulate)
+            batches = self.session.batches.counted(epoch, start=update * accumulate)
             while count < self.total and (group := list(islice(batches, accumulate))):
-                yield group
+                for batch in group:
+                    batch.check(self.session.scheduler)
+                yield [batch.data for batch in group]
                 count += 1
 
     def _record(self, tick: Tick, loss: float, log: MetricsLog | None) -> None:
