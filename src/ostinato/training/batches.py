@@ -99,6 +99,7 @@ class Batches:
         self._source = _Source(dataset, order, rank, world_size, accumulate, values, transform)
         self._places = _Places(len(self), accumulate)
         self._loader: DataLoader[Any] | None = None
+        self._turn: object = None
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -143,6 +144,7 @@ class Batches:
             epoch, start = epoch + 1, 0
 
     def _fetched(self, epoch: int, start: int) -> Iterator[Batch]:
+        turn = self._turn = object()
         self._places.epoch, self._places.start = epoch, start
         if self._loader is None:
             self._loader = DataLoader(
@@ -156,6 +158,8 @@ class Batches:
             )
         fetched: Any = None
         for index in range(start, len(self)):
+            if self._turn is not turn:
+                raise DataError("the batches are being looped over elsewhere; make Batches for each loop")
             place = self._places.at(epoch, index)
             try:
                 fetched = iter(self._loader) if fetched is None else fetched
@@ -167,10 +171,6 @@ class Batches:
                 if reason is None:
                     raise
                 raise DataError(reason) from error
-            if batch.place != place:
-                raise DataError(
-                    f"got the batch of {batch.place}, expected {place}; make Batches for each loop of its own"
-                )
             yield batch
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -184,6 +185,22 @@ class Session:
     def steps_per_epoch(self) -> int:
         """Optimizer updates in an epoch."""
         return self.batches.order.steps(self.config.train.accumulate)
+
+    def groups(self, count: int, total: int) -> Iterator[list[tuple[Any, Tensor]]]:
+        """Yield the batches of update `count` and of every one after it, up to the total; where they begin follows from the count.
+
+        Raises:
+            DataError: While iterating: a batch cannot be made, or the updates are not made one after another.
+        """
+        accumulate = self.config.train.accumulate
+        while count < total:
+            epoch, update = divmod(count, self.steps_per_epoch)
+            batches = self.batches.counted(epoch, start=update * accumulate)
+            while count < total and (group := list(islice(batches, accumulate))):
+                for batch in group:
+                    batch.check(self.scheduler)
+                yield [batch.data for batch in group]
+                count += 1
 
     def examples_of_update(self, count: int) -> int:
         """Return how many examples, over all processes, update `count` learns from."""
