@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ostinato import augment
 from ostinato.augment import generator
+from ostinato.cli.settings import configuration
+from ostinato.comparison.setup import material_of
+from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, DataError, DomainError
 from ostinato.training import Observer, RunConfig, evaluate_run, parse_config, train
 from ostinato.training.batches import Batches, EpochOrder
-from ostinato.training.session import Session
+from ostinato.training.session import Session, resolve_config
 from running import PLAN, fingerprint, interrupted_run
 from seen import SIX, six
 
@@ -153,8 +159,6 @@ class Signed(Dataset[tuple[Tensor, int]]):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        import os
-
         with Path(self.place).open("a") as file:
             file.write(f"{os.getpid()}\n")
         return torch.full((1, 8, 8), float(index)), index % 3
@@ -183,6 +187,36 @@ def test_leaving_an_epoch_early_leaves_nothing_behind_for_the_next() -> None:
     with pytest.raises(DataError, match="being looped over elsewhere"):
         next(first)
     session.batches.close()
+
+
+class Deadly(Dataset[tuple[Tensor, int]]):
+    """As long as a file is there, one example kills the worker that fetches it."""
+
+    def __init__(self, trigger: str) -> None:
+        self.trigger = trigger
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 7 and Path(self.trigger).exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.full((2,), float(index)), index % 3
+
+
+def test_a_worker_that_dies_is_said_in_one_line_and_the_epoch_can_go_on(tmp_path: Path) -> None:
+    (tmp_path / "trigger").touch()
+    order = EpochOrder(12, 3, seed=0, shuffle=False)
+    batches = Batches(Deadly(str(tmp_path / "trigger")), order, workers=1, start_method="fork")
+    fetched = batches.counted(0)
+    with pytest.raises(
+        DataError, match=r"^update \d \(epoch 0, batch \d\): (a )?DataLoader worker .*no batch is lost"
+    ) as told:
+        list(fetched)
+    assert "\n" not in str(told.value)
+    (tmp_path / "trigger").unlink()
+    assert [batch.data[0][0, 0].item() for batch in batches.counted(0, 2)] == [6.0, 9.0]
+    batches.close()
 
 
 # -- what is refused ------------------------------------------------------------------------------------------------
@@ -233,6 +267,22 @@ def test_image_operations_on_a_table_are_refused_before_anything_is_written(tmp_
     assert not (tmp_path / "run").exists()
     for operation in ("mixup", "noise", "feature_noise", "feature_dropout"):
         train(config.replace({"augment": operation, "plan": {"total": 5}}), tmp_path / operation)
+
+
+def test_a_comparison_refuses_what_its_engine_does_not_do() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^\[augment\]: a comparison trains many members at once .*; leave the table out$"
+    ):
+        material_of(resolve_config(six()))
+
+
+def test_a_plan_file_with_the_table_is_a_plan_and_options_reach_it(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_bytes(tomli_w.dumps(six().to_document()).encode())
+    assert "augment.strength" in Plan.load(file).bindings
+    chosen = configuration(file, settings=["augment.mask_id=3", "augment.strength/high=0.5"])
+    assert (chosen.augment.ops, chosen.augment.mask_id) == (("shift", "cutout", "mixup"), 3)
+    assert Plan.from_document(chosen.plan or {}).bindings["augment.strength"].schedule.high == 0.5  # type: ignore[attr-defined]
 
 
 def test_the_table_survives_the_file(tmp_path: Path) -> None:
