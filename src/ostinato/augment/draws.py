@@ -8,7 +8,7 @@ from torch import Tensor
 from ostinato._data.sampler import positive
 from ostinato._data.seeding import seed_words
 
-__all__ = ["generator", "permutation", "uniform"]
+__all__ = ["generator", "normal", "permutation", "uniform"]
 
 _AUGMENT = 5  # a stream of the seed; order, fetching, joining and sampling have 1 to 4
 
