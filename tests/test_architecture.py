@@ -20,7 +20,7 @@ RANKS: dict[str, int] = {
     "atomic": 0,
     "core": 1,
     "schedules": 2, "_samples": 2, "evaluation": 2, "_data": 2, "records": 2,
-    "plotting": 3, "storage": 3, "targets": 3, "data": 3, "export": 3,
+    "plotting": 3, "storage": 3, "targets": 3, "data": 3, "augment": 3, "export": 3,
     "state": 4, "ensembles": 4, "mixed_precision": 4, "nn": 4,
     "driver": 5, "compilation": 5, "views": 6, "scheduler": 7,
     "controls": 8, "testing": 8,

@@ -10,7 +10,7 @@ from torch import nn
 
 import ostinato as ost
 import ostinato.nn as onn
-from ostinato.bench.compile import SEVEN, measure_one
+from ostinato.bench.compile import CONCERT, SEVEN, CompiledStep, measure_one
 from ostinato.bench.optimizer_forms import cases, recompiles_of
 from ostinato.compilation import count_recompiles, recompiling, warn_of
 from ostinato.errors import RecompileWarning, TargetError
@@ -73,6 +73,15 @@ def test_no_value_of_ours_is_compiled_again(name):
     counts = measure_one([name], ours=True, backend="eager")
     assert counts.steady
     assert counts.recompiles == 0
+
+
+def test_nothing_is_compiled_again_when_six_targets_move_augmentation_among_them():
+    counts = measure_one(CONCERT, ours=True, backend="eager")
+    assert counts.steady
+    assert counts.graphs[2:] == (0,) * 34
+    step = CompiledStep.make(CONCERT, ours=True, backend="eager")
+    assert step.roots["augment"] is step.augment is not None
+    assert CompiledStep.make(SEVEN, ours=True, backend="eager").augment is None
 
 
 def test_a_compiled_model_uses_the_value_of_each_step():
@@ -190,7 +199,7 @@ def test_an_optimizer_of_a_form_that_torch_refuses_says_so():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("names", [tuple(SEVEN), *((name,) for name in SEVEN)])
+@pytest.mark.parametrize("names", [tuple(SEVEN), CONCERT, *((name,) for name in SEVEN)])
 def test_no_recompiles_over_three_cycles_with_inductor(names):
     counts = measure_one(names, ours=True)
     assert counts.steady

@@ -13,8 +13,12 @@ import ostinato
 
 PUBLIC: dict[str, set[str]] = {
     "ostinato": {
-        "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "controls", "data", "errors",
+        "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
+    },
+    "ostinato.augment": {
+        "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
+        "token_dropout",
     },
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},

@@ -18,7 +18,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.schedules import Schedule, one_cycle
 
 if TYPE_CHECKING:
-    from ostinato import controls, data, evaluation, nn, population, search
+    from ostinato import augment, controls, data, evaluation, nn, population, search
     from ostinato._data.shared import SharedValue
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
@@ -35,6 +35,7 @@ __all__ = [
     "SharedValue",
     "SnapshotEnsemble",
     "__version__",
+    "augment",
     "controls",
     "data",
     "errors",
@@ -58,7 +59,7 @@ _LAZY = {
     "range_test": "ostinato.search",
     "was_stepped": "ostinato.mixed_precision",
 }
-_LAZY_MODULES = ("controls", "data", "evaluation", "nn", "population", "search")
+_LAZY_MODULES = ("augment", "controls", "data", "evaluation", "nn", "population", "search")
 
 
 def __getattr__(name: str) -> Any:

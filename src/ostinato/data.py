@@ -30,7 +30,15 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from ostinato._data.sampler import CountedSampler, Indices, Place, positive
-from ostinato._data.samples import Batch, Collate, ScheduledDataset, Stream, Transform, resolved_of
+from ostinato._data.samples import (
+    Batch,
+    Collate,
+    PlacedTransform,
+    ScheduledDataset,
+    Stream,
+    Transform,
+    resolved_of,
+)
 from ostinato._data.workers import explained, watched
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, StateError
@@ -62,7 +70,8 @@ class ScheduledLoader:
         plan: A resolved plan, or a scheduler, whose count is then the default of `start`.
         batches: For a map-style data set an order or a batch sampler as for `CountedSampler`, for an iterable one the batch size.
         transform: ``transform(sample, values) -> sample``, run by the workers.
-        batch_transform: ``transform(data, values) -> data``, run by the workers on the joined batch.
+        batch_transform: ``transform(data, values) -> data``, run by the workers on the joined batch; or an `ostinato.augment.Augment`,
+            which takes its strength from the values and its seeds from the batch's place.
         collate: What joins samples; by default torch's ``default_collate``.
         accumulate: Batches that make one update.
         start: The update to begin with.
@@ -95,7 +104,7 @@ class ScheduledLoader:
         batches: Any,
         *,
         transform: Transform | None = None,
-        batch_transform: Transform | None = None,
+        batch_transform: Transform | PlacedTransform | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
         accumulate: int = 1,
         start: int | None = None,
@@ -114,6 +123,8 @@ class ScheduledLoader:
                 )
         self.dataset = ScheduledDataset(base, plan, transform, seed=seed, reseed=reseed)
         self.collate = Collate(collate, batch_transform, seed)
+        if isinstance(batch_transform, PlacedTransform):
+            batch_transform.fits(self.dataset.resolved)
         self.accumulate, self._size, self._drop_last = accumulate, batches, drop_last
         self._make, self._options = loader, {"generator": torch.Generator(), **options}
         self._loader: Any = None
@@ -299,8 +310,8 @@ def counted(
         transform: ``transform(data, values) -> data``, run in this process when the batch is asked for; random states are left alone.
 
     >>> import ostinato as ost
-    >>> resolved = ost.Plan(total=4, cycle=ost.Cycle("sawtooth", count=1), bindings={"augment.strength": ost.wave(0.0, 8.0)}).resolve()
-    >>> [(batch.count, batch.values["augment.strength"], batch.data) for batch in counted("abc", resolved, start=1, accumulate=2)]
+    >>> resolved = ost.Plan(total=4, cycle=ost.Cycle("sawtooth", count=1), bindings={"augment.degrees": ost.wave(0.0, 8.0)}).resolve()
+    >>> [(batch.count, batch.values["augment.degrees"], batch.data) for batch in counted("abc", resolved, start=1, accumulate=2)]
     [(1, 6.0, 'a'), (1, 6.0, 'b'), (2, 4.0, 'c')]
     """
     positive(0, start=start)

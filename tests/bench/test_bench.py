@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.bench import BENCHMARKS, Row, harness, interleaved, run, suite
+from ostinato.bench import BENCHMARKS, Row, concert, harness, interleaved, run, suite
+from ostinato.bench.concert import RATE, SIX
 from ostinato.bench.overhead import eight_bindings, torch_schedulers
 from ostinato.bench.page import render_page
 from ostinato.cli.app import run as command
@@ -64,6 +65,24 @@ def test_the_bench_drives_what_it_says() -> None:
     assert len(scheduler.slots) == 8
     scheduler.step()
     assert scheduler.values["loss.label_smoothing"] >= 0.0
+
+
+def test_the_concert_moves_six_targets_around_what_its_peer_holds() -> None:
+    row = concert.measure(calls=1, rounds=2)
+    assert row.detail["targets"].split(", ") == list(SIX)
+    assert (row.name, row.reach) == ("concert", 1.03)
+    ours, peer = concert._Run(SIX), concert._Run(RATE)
+    for run_ in (ours, peer):
+        run_.update()
+    assert len(ours.session.scheduler.values) == 6
+    assert peer.session.augment is not None
+    assert peer.session.augment.strength == concert._STRENGTH
+    means = {target: ours.session.scheduler.resolved.mean(target) for target in SIX}
+    assert means["augment.strength"] == pytest.approx(peer.session.augment.strength, rel=1e-2)
+    assert means["loss.label_smoothing"] == pytest.approx(peer.session.criterion.label_smoothing, rel=1e-2)
+    assert means["optimizer[*].weight_decay"] == pytest.approx(
+        peer.session.optimizer.param_groups[0]["weight_decay"], rel=1e-2
+    )
 
 
 @pytest.mark.parametrize("name", sorted(torch_schedulers(1)))

@@ -45,14 +45,15 @@ class Indices(list[Any]):
         place: Epoch, batch and count.
         first: Position of the first one in the whole batch, over all processes.
         stride: Distance of the positions.
+        part: Which batch of its update it is, counted from 0.
     """
 
-    def __init__(self, indices: Iterable[Any], place: Place, first: int = 0, stride: int = 1) -> None:
+    def __init__(self, indices: Iterable[Any], place: Place, first: int = 0, stride: int = 1, part: int = 0) -> None:
         super().__init__(indices)
-        self.place, self.first, self.stride = place, first, stride
+        self.place, self.first, self.stride, self.part = place, first, stride, part
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Indices, (list(self), self.place, self.first, self.stride)
+        return Indices, (list(self), self.place, self.first, self.stride, self.part)
 
 
 @runtime_checkable
@@ -160,7 +161,7 @@ class CountedSampler:
                 f"{place}: {len(chosen)} examples for {self.world_size} processes; leave out the last batch (drop_last=True)"
             )
         first, stride = self._shares
-        return Indices(chosen[start:stop], place, start + first, stride)
+        return Indices(chosen[start:stop], place, start + first, stride, place.batch % self.accumulate)
 
 
 class _Drawn:

@@ -8,13 +8,13 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
 from ostinato._data.sampler import Indices, Place, positive
 from ostinato._data.seeding import kept_states, seed_states, seed_words
+from ostinato._data.values import BlockValues
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, OstinatoError
@@ -22,12 +22,32 @@ from ostinato.errors import ConfigError, DataError, OstinatoError
 if TYPE_CHECKING:
     from ostinato.scheduler import Scheduler
 
-__all__ = ["END", "Batch", "Collate", "Samples", "ScheduledDataset", "Stream", "Transform", "resolved_of"]
+__all__ = [
+    "END",
+    "Batch",
+    "Collate",
+    "PlacedTransform",
+    "Samples",
+    "ScheduledDataset",
+    "Stream",
+    "Transform",
+    "resolved_of",
+]
 
 Transform = Callable[[Any, Mapping[str, float]], Any]
 _FETCH, _JOIN = 2, 3  # streams of the seed
 END = object()
-_BLOCK = 64
+
+
+@runtime_checkable
+class PlacedTransform(Protocol):
+    """A transform of whole batches whose randomness is a function of the batch's place, such as `ostinato.augment.Augment`."""
+
+    def fits(self, resolved: ResolvedPlan, /) -> None:
+        """Raise if the plan's values are not what it can take."""
+
+    def placed(self, data: Any, values: Mapping[str, float], /, *, count: int, part: int, first: int) -> Any:
+        """Return the data transformed for update `count`; `part` is which batch of the update, `first` the position of its first example."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +104,8 @@ class Samples(list[Any]):
 
     def __init__(self, samples: Iterable[Any], indices: Indices, values: dict[str, float], digest: str) -> None:
         super().__init__(samples)
-        self.place, self.first, self.values, self.digest = indices.place, indices.first, values, digest
+        self.place, self.first, self.part = indices.place, indices.first, indices.part
+        self.values, self.digest = values, digest
 
 
 def resolved_of(plan: Any) -> ResolvedPlan:
@@ -110,8 +131,8 @@ class ScheduledDataset(Dataset[Any]):
         DataError: While fetching: the indices carry no count, or a sample cannot be made; the message names the update and the example.
 
     >>> import ostinato as ost
-    >>> resolved = ost.Plan(total=4, cycle=ost.Cycle("sawtooth", count=1), bindings={"augment.strength": ost.wave(0.0, 8.0)}).resolve()
-    >>> dataset = ScheduledDataset([10.0, 20.0], resolved, lambda sample, values: sample + values["augment.strength"])
+    >>> resolved = ost.Plan(total=4, cycle=ost.Cycle("sawtooth", count=1), bindings={"augment.degrees": ost.wave(0.0, 8.0)}).resolve()
+    >>> dataset = ScheduledDataset([10.0, 20.0], resolved, lambda sample, values: sample + values["augment.degrees"])
     >>> dataset.__getitems__(Indices([1, 0], Place(count=3)))
     [22.0, 12.0]
     """
@@ -122,18 +143,11 @@ class ScheduledDataset(Dataset[Any]):
         positive(0, seed=seed)
         self.base, self.transform, self.seed, self.reseed = base, transform, seed, reseed
         self.resolved = resolved_of(plan)
-        self._digest = self.resolved.digest
-        self._block: tuple[int, list[dict[str, float]]] = (-1, [])
+        self._values = BlockValues(self.resolved)
 
     def values(self, count: int) -> dict[str, float]:
-        """Return the value of every target for an update, out of a block of them, which costs as much as one alone."""
-        first = count - count % _BLOCK
-        if self._block[0] != first:
-            counts = np.arange(first, first + _BLOCK, dtype=np.int64)
-            columns = [curve(counts).tolist() for curve in self.resolved.curves.values()]
-            rows = zip(*columns, strict=True) if columns else [()] * _BLOCK
-            self._block = first, [dict(zip(self.resolved.targets, row, strict=True)) for row in rows]
-        return dict(self._block[1][count - first])
+        """Return the value of every target for an update."""
+        return self._values.at(count)
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -166,7 +180,7 @@ class ScheduledDataset(Dataset[Any]):
                     made.append(sample if self.transform is None else self.transform(sample, view))
                 except Exception as error:
                     raise DataError(f"{place}: example {index!r} cannot be made: {_reason(error)}") from error
-        return Samples(made, indices, values, self._digest)
+        return Samples(made, indices, values, self._values.digest)
 
     def _states(self, indices: Indices) -> Iterable[Any]:
         """Return the seeds for each sample: a function of seed, epoch, batch and the position in the batch of all processes."""
@@ -183,12 +197,13 @@ class Collate:
 
     Attributes:
         function: What joins samples to data; by default torch's ``default_collate``.
-        transform: ``transform(data, values) -> data``, applied to the joined batch (mixing examples, for one).
+        transform: ``transform(data, values) -> data``, applied to the joined batch (mixing examples, for one), or an
+            `ostinato.augment.Augment`.
         seed: Of the random states in which both run.
     """
 
     function: Callable[[list[Any]], Any] | None = None
-    transform: Transform | None = None
+    transform: Transform | PlacedTransform | None = None
     seed: int = 0
 
     def __call__(self, samples: Any) -> Batch:
@@ -208,7 +223,12 @@ class Collate:
         with kept_states():
             seed_states(seed_words((_JOIN, self.seed, place.epoch, place.batch, samples.first))[0])
             data = (self.function or default_collate)(list(samples))
-            return data if self.transform is None else self.transform(data, MappingProxyType(samples.values))
+            if self.transform is None:
+                return data
+            values = MappingProxyType(samples.values)
+            if isinstance(self.transform, PlacedTransform):
+                return self.transform.placed(data, values, count=place.count, part=samples.part, first=samples.first)
+            return self.transform(data, values)
 
 
 @dataclass(eq=False)
@@ -232,7 +252,9 @@ class Stream(IterableDataset[Batch]):
         first = self.place.batch - self.place.batch % workers
         for batch in itertools.count(own, workers):
             examples = range(batch * self.size, (batch + 1) * self.size)
-            indices = Indices(examples, self.place.ahead(batch, self.accumulate), *self.shares)
+            indices = Indices(
+                examples, self.place.ahead(batch, self.accumulate), *self.shares, part=batch % self.accumulate
+            )
             if batch < first:
                 passed = self._plain.samples(indices, lambda _: next(source, END))
                 if len(passed) < self.size:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from multiprocessing.connection import wait
 from typing import Any
 
 from torch.utils.data._utils import signal_handling
 
 from ostinato._data.sampler import Place
-from ostinato.errors import DataError
+from ostinato.errors import OstinatoError
 
 __all__ = ["explained", "watched"]
 
 _signals: Any = signal_handling
+_GOING_S = 5.0
 _DEATH = ("DataLoader ", "Pin memory thread")
 
 
@@ -54,8 +56,11 @@ def _dead(fetched: Any) -> list[Any]:
 def explained(error: Exception, place: Place, fetched: Any) -> str | None:
     """Return in one line why the batch of `place` did not come, or None for an error that is not the loader's."""
     text = str(error).strip()
-    if isinstance(error, DataError):  # from a worker it comes with the worker's traceback as its text
-        return text.splitlines()[-1].partition("DataError: ")[2] if "\n" in text else text
+    if isinstance(error, OstinatoError):  # from a worker it comes with the worker's traceback as its text
+        return text.splitlines()[-1].partition(f"{type(error).__name__}: ")[2] if "\n" in text else text
+    workers = getattr(fetched, "_workers", None)
+    if workers and isinstance(error, ConnectionError | EOFError):  # noticed before the worker is quite gone
+        wait([worker.sentinel for worker in workers], timeout=_GOING_S)
     if _dead(fetched) or (isinstance(error, RuntimeError) and text.startswith(_DEATH)):
         said = text.splitlines()[0].rstrip(". ") if text.startswith(_DEATH) else "a DataLoader worker died"
         return (

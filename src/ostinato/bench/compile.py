@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ostinato.augment import Augment
 from ostinato.bench.harness import Row, interleaved
 from ostinato.compilation import Compilations, count_recompiles
 from ostinato.core.bindings import Binding, mirror, wave
@@ -17,7 +18,7 @@ from ostinato.core.cycles import Cycle
 from ostinato.core.plan import Plan
 from ostinato.nn import FocalLoss, compile_safe
 
-__all__ = ["SEVEN", "CompiledStep", "measure", "measure_one", "measure_time"]
+__all__ = ["CONCERT", "SEVEN", "CompiledStep", "measure", "measure_one", "measure_time"]
 
 _CYCLES, _PERIOD = 3, 12  # more values in a cycle than the 8 compilations after which Dynamo gives up
 
@@ -31,6 +32,10 @@ SEVEN: Mapping[str, tuple[str, Binding]] = {
     "gamma": ("focus.gamma", wave(0.5, 2.0)),
 }
 """The seven hyperparameters: name to target and binding."""
+
+_VALUES = {**SEVEN, "augment": ("augment.strength", mirror(0.0, 1.0))}
+CONCERT = ("lr", "weight_decay", "dropout", "bn_momentum", "label_smoothing", "augment")
+"""Six voices of a training run. The batch is augmented outside of what is compiled, at the strength of its own step."""
 
 
 class _PlainFocal(nn.Module):
@@ -54,20 +59,23 @@ class CompiledStep:
         loss: Cross entropy with label smoothing.
         focus: Focal loss, added to it.
         optimizer: AdamW.
-        call: Runs the step, whatever the arguments.
+        augment: What is done to the batch before the compiled part, or None.
+        call: Runs the step of a number.
     """
 
     model: nn.Module
     loss: nn.Module
     focus: nn.Module
     optimizer: torch.optim.Optimizer
-    call: Callable[..., object]
+    augment: Augment | None
+    call: Callable[[int], object]
 
     @classmethod
     def make(
         cls, names: Iterable[str], *, ours: bool, width: int = 32, batch: int = 16, backend: str = "inductor"
     ) -> CompiledStep:
         """Return a step whose hyperparameters `names` are ready to be driven, in our form or as plain numbers."""
+        names = list(names)
         torch.manual_seed(0)
         classes: list[type[nn.Module]] = [
             type("Body", (nn.Sequential,), {"forward": _forward()})
@@ -80,13 +88,20 @@ class CompiledStep:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         if ours:
             compile_safe(model, _plan(names, 1), loss=loss, optimizer=optimizer, focus=focus)
-        x, y = torch.randn(batch, width), torch.randint(0, 10, (batch,))
-        return cls(model, loss, focus, optimizer, _compiled(model, loss, focus, optimizer, x, y, backend=backend))
+        augment = Augment(["feature_noise", "feature_dropout"]) if "augment" in names else None
+        pair = torch.randn(batch, width), torch.randint(0, 10, (batch,))
+
+        def made(place: int) -> tuple[Tensor, Tensor]:
+            return pair if augment is None else augment(pair, place)
+
+        call = _compiled(model, loss, focus, optimizer, made, backend=backend)
+        return cls(model, loss, focus, optimizer, augment, call)
 
     @property
     def roots(self) -> dict[str, Any]:
         """The objects by the names that the targets begin with."""
-        return {"model": self.model, "loss": self.loss, "focus": self.focus, "optimizer": self.optimizer}
+        objects = {"model": self.model, "loss": self.loss, "focus": self.focus, "optimizer": self.optimizer}
+        return objects if self.augment is None else {**objects, "augment": self.augment}
 
 
 def _forward() -> Callable[..., Tensor]:
@@ -99,8 +114,14 @@ def _forward() -> Callable[..., Tensor]:
 
 
 def _compiled(
-    model: nn.Module, loss: nn.Module, focus: nn.Module, optimizer: torch.optim.Optimizer, *batch: Tensor, backend: str
-) -> Callable[..., object]:
+    model: nn.Module,
+    loss: nn.Module,
+    focus: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    made: Callable[[int], tuple[Tensor, Tensor]],
+    *,
+    backend: str,
+) -> Callable[[int], object]:
     def objective(x: Tensor, y: Tensor) -> Tensor:
         logits = model(x)
         return loss(logits, y) + focus(logits, y)  # type: ignore[no-any-return]
@@ -110,24 +131,24 @@ def _compiled(
 
     compiled, stepped = torch.compile(objective, backend=backend), torch.compile(update, backend=backend)
 
-    def call(*_: object) -> None:
+    def call(place: int) -> None:
         optimizer.zero_grad()
-        compiled(*batch).backward()  # type: ignore[no-untyped-call]
+        compiled(*made(place)).backward()  # type: ignore[no-untyped-call]
         stepped()
 
     return call
 
 
 def _plan(names: Iterable[str], cycles: int) -> Plan:
-    bindings = dict(SEVEN[name] for name in names)
+    bindings = dict(_VALUES[name] for name in names)
     return Plan(total=cycles * _PERIOD, cycle=Cycle("cosine", period=_PERIOD), bindings=bindings)
 
 
 def measure_one(names: Iterable[str], *, ours: bool, backend: str = "inductor") -> Compilations:
-    """Count what is compiled over three cycles when the plan drives some of the seven hyperparameters.
+    """Count what is compiled over three cycles when the plan drives some of the seven hyperparameters, or the strength of augmentation.
 
     Args:
-        names: Of `SEVEN`.
+        names: Of `SEVEN`, or ``augment``.
         ours: In our form, or as plain numbers of torch's modules.
         backend: Of `torch.compile`.
     """
@@ -137,7 +158,7 @@ def measure_one(names: Iterable[str], *, ours: bool, backend: str = "inductor") 
     scheduler = _plan(names, _CYCLES).bind(**step.roots)
 
     def call(place: int) -> None:
-        step.call()
+        step.call(place)
         scheduler.step()
 
     with warnings.catch_warnings():
@@ -153,28 +174,28 @@ def measure_time(*, calls: int = 100, rounds: int = 21, width: int = 256, batch:
     scheduler = _plan(SEVEN, 1_000_000).bind(**ours.roots)
 
     def scheduled() -> None:
-        ours.call()
+        ours.call(0)
         scheduler.step()
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(5):
             scheduled()
-            fixed.call()
-        timing = interleaved(scheduled, fixed.call, calls=calls, rounds=rounds)
+            fixed.call(0)
+        timing = interleaved(scheduled, lambda: fixed.call(0), calls=calls, rounds=rounds)
     detail = {"peer": "the same step with fixed values", "ours_us": timing.ours * 1e6, "peer_us": timing.peer * 1e6}
     return Row("compile-time", timing.ratio, timing.spread, None, 1.05, detail=detail)
 
 
 def measure() -> list[Row]:
-    """Count recompiles of every hyperparameter alone and of all together, ours beside plain numbers, and time a step.
+    """Count recompiles of every hyperparameter alone, of the seven together and of the concert, ours beside plain numbers, and time a step.
 
     Ours are compiled with Inductor. Plain numbers are compiled with ``aot_eager``: Dynamo recompiles them alike, and it is much quicker.
     It takes some minutes, nearly all of it compiling.
     """
     counts = {
         name: (measure_one(names, ours=True), measure_one(names, ours=False, backend="aot_eager"))
-        for name, names in {**{name: (name,) for name in SEVEN}, "together": tuple(SEVEN)}.items()
+        for name, names in {**{name: (name,) for name in _VALUES}, "together": tuple(SEVEN), "concert": CONCERT}.items()
     }
     most = max(ours.recompiles + ours.breaks for ours, _ in counts.values())
     detail: dict[str, Any] = {"what": "recompiles after the second step over 3 cycles, ours and (plain numbers)"}

@@ -45,6 +45,11 @@ After the second step, over 3 cycles of 12 steps: in our form (Inductor), and wi
 |---|---|---|
 """
 
+_VOICES = """
+*together* are all of the above but `augment`; the *concert* has lr, weight_decay, dropout, bn_momentum, label_smoothing and `augment`: the
+strength of an augmentation that happens before the compiled part, where a plain number may change freely.
+"""
+
 _FORMS = """
 ## Optimizers
 
@@ -72,6 +77,7 @@ def render_page(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
         if name != "what":
             ours, _, plain = text.partition(" (")
             lines.append(f"| {name} | {ours} | {plain.removesuffix(')')} |\n")
+    lines.append(_VOICES)
     low, high = timed.spread
     lines.append(f"\nTime of a step with all seven scheduled over the same step with fixed values: {timed.ratio:.3f}")
     lines.append(f" ({low:.3f} to {high:.3f}).\n{_FORMS}")

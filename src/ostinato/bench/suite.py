@@ -25,7 +25,12 @@ BENCHMARKS: Mapping[str, tuple[str, str, str]] = {
     "compile": (
         "compile",
         "measure",
-        "recompiles of a compiled step with 7 scheduled values; its time against fixed ones",
+        "recompiles of a compiled step with 7 scheduled values, and with augmentation; its time against fixed ones",
+    ),
+    "concert": (
+        "concert",
+        "measure",
+        "a step of a training run with 6 scheduled targets, against the same step with a plain rate schedule",
     ),
     "population": (
         "population",

@@ -16,7 +16,8 @@ __all__ = ["train"]
 
 def train(
     config: Annotated[
-        Path | None, typer.Argument(help="A plan file, perhaps with [data], [model], [optimizer] and [train] tables.")
+        Path | None,
+        typer.Argument(help="A plan file, perhaps with [data], [model], [optimizer], [train] and [augment] tables."),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")

@@ -243,6 +243,10 @@ def material_of(config: RunConfig, *, what: str = "a comparison", whole: bool = 
             raise ConfigError(
                 f"[train] {key}: got {found!r}, but {what} trains many members at once, in single precision on one processor; {change}"
             )
+    if config.augment.ops:
+        raise ConfigError(
+            "[augment]: a comparison trains many members at once on the same batches, which it does not augment; leave the table out"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedCycleWarning)
         session = Session.build(config)

@@ -9,7 +9,7 @@ from ostinato.core.address import Address
 from ostinato.core.curves import Curve, blocks
 from ostinato.errors import DomainError
 
-__all__ = ["BETA", "FINITE", "PROBABILITY", "RATE", "Domain", "domain_of"]
+__all__ = ["BETA", "FINITE", "PROBABILITY", "RATE", "STRENGTH", "Domain", "domain_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Domain:
 PROBABILITY = Domain("a probability", 0.0, 1.0)
 BETA = Domain("a number", 0.0, 1.0, open_high=True)
 RATE = Domain("a number", 0.0, math.inf)
+STRENGTH = Domain("a strength", 0.0, 1.0)
 FINITE = Domain("a number", -math.inf, math.inf)
 
 _BY_KEY = {
@@ -63,6 +64,8 @@ def domain_of(address: Address) -> Domain:
         return _BY_KEY.get(address.key, FINITE)
     if len(address.path) >= 2 and address.path[-2] == "betas":
         return BETA
+    if address.key == "strength" and "augment" in (address.root, *address.path):
+        return STRENGTH
     return _BY_KEY.get(address.key, FINITE)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ostinato._data.sampler import Place
+from ostinato._data.samples import Batch, PlacedTransform
+from ostinato._data.values import BlockValues
+from ostinato._data.workers import explained, watched
+from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, OstinatoError
 from ostinato.training.datasets import Split
 from ostinato.training.order import EpochOrder
@@ -36,16 +42,22 @@ class Batches:
     batch for any number of workers, processes and wherever a run resumes. The random states of the calling process are
     left as they were. A generator that a data set keeps for itself is out of reach: draw from the global ones.
 
+    Each batch is for one update, so that a transform of whole batches (an augmentation) takes the plan's values of that very update, in
+    whichever process it runs.
+
     Args:
         dataset: A `Split` or a map-style ``Dataset`` of (input, target) with a length.
         order: Which examples make which batch.
-        workers: Worker processes; 0 fetches in this one. They live for one call of ``epoch``.
+        workers: Worker processes; 0 fetches in this one. They stay until `close`. A `Split` is left to them only if there is a transform.
         rank: This process, 0 to world_size - 1: it gets its contiguous slice of each batch.
         world_size: Number of processes. Slices of one batch differ by at most one example.
         start_method: ``"fork"``, ``"spawn"`` or ``"forkserver"`` for the workers; without it, Python's default.
+        accumulate: Batches that make one update.
+        plan: Whose values the batches carry; without it, they carry none.
+        transform: Applied to each batch where it is made, such as an `ostinato.augment.Augment`.
 
     Raises:
-        ConfigError: lengths differ, or a process would get nothing from some batch.
+        ConfigError: lengths differ, or a process would get nothing from some batch, or the plan does not fit the transform.
 
     >>> split = Split(torch.arange(6.0).reshape(6, 1), torch.tensor([0, 1, 0, 1, 0, 1]))
     >>> batches = Batches(split, EpochOrder(6, 4, seed=0, shuffle=False))
@@ -62,6 +74,9 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         start_method: str | None = None,
+        accumulate: int = 1,
+        plan: ResolvedPlan | None = None,
+        transform: PlacedTransform | None = None,
     ) -> None:
         length = len(dataset)  # type: ignore[arg-type]
         if length != order.length:
@@ -71,12 +86,20 @@ class Batches:
         if workers < 0:
             raise ConfigError(f"workers: got {workers}, expected a whole number >= 0")
         _check_shares(order, world_size)
+        if transform is not None and plan is not None:
+            transform.fits(plan)
         self.dataset = dataset
         self.order = order
         self.workers = workers
         self.rank = rank
         self.world_size = world_size
         self.start_method = start_method
+        self.accumulate = accumulate
+        values = None if plan is None else BlockValues(plan)
+        self._source = _Source(dataset, order, rank, world_size, accumulate, values, transform)
+        self._places = _Places(len(self), accumulate)
+        self._loader: DataLoader[Any] | None = None
+        self._turn: object = None
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -84,18 +107,32 @@ class Batches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
         """Yield the batches of one epoch from batch ``start`` on; ``start = len(self)`` yields nothing."""
+        return (batch.data for batch in self.counted(epoch, start))
+
+    def counted(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of ``epoch`` with the update that each is for and the plan's values there.
+
+        Raises:
+            DataError: While iterating: a batch cannot be made, a worker died, or another loop has taken the workers over.
+        """
         if not 0 <= start <= len(self):
             raise ConfigError(f"batch: got {start}, expected 0 to {len(self)}")
-        if isinstance(self.dataset, Split) or (self.workers == 0):
-            return (self.batch(epoch, index) for index in range(start, len(self)))
+        if self.workers == 0 or (isinstance(self.dataset, Split) and self._source.transform is None):
+            return (self._made(self._places.at(epoch, index)) for index in range(start, len(self)))
         return self._fetched(epoch, start)
 
     def batch(self, epoch: int, index: int) -> tuple[Any, Any]:
         """Return one batch, fetched in this process."""
-        if isinstance(self.dataset, Split):
-            return self.dataset.batch(_slice(self.order.batch(epoch, index), self.rank, self.world_size)[1])
-        with _kept_states():
-            return self._source(epoch)[index]
+        pair: tuple[Any, Any] = self._made(self._places.at(epoch, index)).data
+        return pair
+
+    def _made(self, place: Place) -> Batch:
+        with contextlib.nullcontext() if isinstance(self.dataset, Split) else _kept_states():
+            return self._source[place]
+
+    def close(self) -> None:
+        """End the worker processes; the next epoch begins new ones."""
+        self._loader = None
 
     def endless(self, epoch: int = 0, start: int = 0) -> Iterator[tuple[int, int, tuple[Any, Any]]]:
         """Yield (epoch, batch, (inputs, targets)) from a position on, epoch after epoch, without end."""
@@ -106,47 +143,88 @@ class Batches:
                 yield epoch, index, batch
             epoch, start = epoch + 1, 0
 
-    def _source(self, epoch: int) -> _EpochSource:
-        return _EpochSource(self.dataset, self.order, epoch, self.rank, self.world_size)
-
-    def _fetched(self, epoch: int, start: int) -> Iterator[tuple[Any, Any]]:
-        if start == len(self):
-            return
-        loader: DataLoader[Any] = DataLoader(
-            self._source(epoch),
-            batch_size=None,
-            sampler=range(start, len(self)),
-            num_workers=self.workers,
-            multiprocessing_context=self.start_method,
-            generator=torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
-        )
-        fetched = iter(loader)
-        for _ in range(start, len(self)):
+    def _fetched(self, epoch: int, start: int) -> Iterator[Batch]:
+        turn = self._turn = object()
+        self._places.epoch, self._places.start = epoch, start
+        if self._loader is None:
+            self._loader = DataLoader(
+                self._source,
+                batch_size=None,
+                sampler=self._places,
+                num_workers=self.workers,
+                persistent_workers=True,
+                multiprocessing_context=self.start_method,
+                generator=torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+            )
+        fetched: Any = None
+        for index in range(start, len(self)):
+            if self._turn is not turn:
+                raise DataError("the batches are being looped over elsewhere; make Batches for each loop")
+            place = self._places.at(epoch, index)
             try:
-                batch = next(fetched)
-            except DataError as error:  # from a worker it comes with the worker's traceback as its text
-                raise DataError(str(error).strip().splitlines()[-1].partition("DataError: ")[2]) from error
+                fetched = iter(self._loader) if fetched is None else fetched
+                with watched(fetched):
+                    batch: Batch = next(fetched)
+            except Exception as error:
+                self._loader = None  # its workers may be gone
+                reason = explained(error, place, fetched)
+                if reason is None:
+                    raise
+                raise DataError(reason) from error
             yield batch
 
 
+@dataclass
+class _Places:
+    """The places of an epoch from a batch on, which the loader asks for anew for each epoch."""
+
+    batches: int
+    accumulate: int
+    epoch: int = 0
+    start: int = 0
+
+    def at(self, epoch: int, index: int) -> Place:
+        """Return the place of a batch, if every update so far was made."""
+        return Place(epoch, index, epoch * -(-self.batches // self.accumulate) + index // self.accumulate)
+
+    def __len__(self) -> int:
+        return self.batches - self.start
+
+    def __iter__(self) -> Iterator[Place]:
+        return (self.at(self.epoch, index) for index in range(self.start, self.batches))
+
+
 @dataclass(frozen=True)
-class _EpochSource(Dataset[Any]):
-    """The batches of one epoch as a map-style data set: what a worker process receives."""
+class _Source(Dataset[Any]):
+    """The batches by their places, as a map-style data set: what a worker process receives."""
 
     dataset: Dataset[Any]
     order: EpochOrder
-    epoch: int
     rank: int
     world_size: int
+    accumulate: int
+    values: BlockValues | None
+    transform: PlacedTransform | None
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        chosen = self.order.batch(self.epoch, index)
-        start, mine = _slice(chosen, self.rank, self.world_size)
-        words = np.random.SeedSequence((_FETCH, self.order.seed, self.epoch, index)).generate_state(
+    def __getitem__(self, place: Place) -> Batch:
+        chosen = self.order.batch(place.epoch, place.batch)
+        first, mine = _slice(chosen, self.rank, self.world_size)
+        data = self.dataset.batch(mine) if isinstance(self.dataset, Split) else self._joined(place, first, mine, chosen)
+        values: Mapping[str, float] = {} if self.values is None else self.values.at(place.count)
+        if self.transform is not None:
+            part = place.batch % self.accumulate
+            data = self.transform.placed(data, MappingProxyType(values), count=place.count, part=part, first=first)
+        digest = "" if self.values is None else self.values.digest
+        return Batch(place.count, values, data, place.epoch, place.batch, digest)
+
+    def _joined(
+        self, place: Place, first: int, mine: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]
+    ) -> tuple[Any, Any]:
+        words = np.random.SeedSequence((_FETCH, self.order.seed, place.epoch, place.batch)).generate_state(
             _WORDS * len(chosen)
         )
         samples = []
-        for position, example in enumerate(mine.tolist(), start):
+        for position, example in enumerate(mine.tolist(), first):
             _seed_states(words[_WORDS * position : _WORDS * (position + 1)])
             samples.append(_example(self.dataset, example))
         return _collate(samples, mine)

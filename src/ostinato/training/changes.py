@@ -12,7 +12,7 @@ from ostinato.training.config import RunConfig
 
 __all__ = ["plan_difference", "table_difference", "tables"]
 
-_TABLES = ("data", "model", "optimizer", "train")
+_TABLES = ("data", "model", "optimizer", "train", "augment")
 _FREE = {"workers", "checkpoint_every"}  # keys of [train] that change nothing of what a run computes
 
 
@@ -23,7 +23,7 @@ def tables(config: RunConfig, *, free: bool = False) -> dict[str, Any]:
     ({'name': 'digits'}, False)
     """
     document = config.to_document()
-    kept = {name: document[name] for name in _TABLES}
+    kept = {name: document[name] for name in _TABLES if name in document}
     if not free:
         kept["train"] = {key: value for key, value in kept["train"].items() if key not in _FREE}
     plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
@@ -37,8 +37,8 @@ def table_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
     '[train] seed was 0, is 1'
     """
     for table in _TABLES:
-        for key in {**before[table], **after[table]}:
-            was, now = (side[table].get(key) for side in (before, after))
+        for key in {**before.get(table, {}), **after.get(table, {})}:
+            was, now = (side.get(table, {}).get(key) for side in (before, after))
             if was != now:
                 words = ["absent" if value is None else repr(value) for value in (was, now)]
                 return f"[{table}] {key} was {words[0]}, is {words[1]}"

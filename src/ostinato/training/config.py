@@ -1,6 +1,6 @@
 """The configuration of a run: the tables beside a plan, validated at the edge.
 
-A configuration file is a plan file with up to four more tables, each of which may also be written short::
+A configuration file is a plan file with up to five more tables, each of which may also be written short::
 
     total = "51ep"               # the plan, handed on untouched
     [cycle]
@@ -21,6 +21,9 @@ A configuration file is a plan file with up to four more tables, each of which m
 
     [train]
     batch_size = 64
+
+    [augment]                    # or: augment = ["shift", "flip"]
+    ops = ["shift", "flip"]
 """
 
 from __future__ import annotations
@@ -33,27 +36,44 @@ from typing import Any
 from pydantic import ValidationError
 
 from ostinato.errors import ConfigError, suggest
-from ostinato.training.config_tables import DataConfig, ModelConfig, OptimizerConfig, Table, TrainConfig
+from ostinato.training.config_tables import (
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    Table,
+    TrainConfig,
+)
 from ostinato.training.config_text import explain, one_line
 
-__all__ = ["DataConfig", "ModelConfig", "OptimizerConfig", "RunConfig", "TrainConfig", "load_config", "parse_config"]
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "RunConfig",
+    "TrainConfig",
+    "load_config",
+    "parse_config",
+]
 
-_TABLES = ("data", "model", "optimizer", "train")
+_TABLES = ("data", "model", "optimizer", "train", "augment")
 
 
 class RunConfig(Table):
-    """A run: the plan's document, untouched and perhaps absent, and the four tables."""
+    """A run: the plan's document, untouched and perhaps absent, and the tables."""
 
     plan: dict[str, Any] | None = None
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
+    augment: AugmentConfig = AugmentConfig()
 
     def to_document(self) -> dict[str, Any]:
-        """Return plain data for ``config.toml``: the plan's keys and the four tables, without anything that is None.
+        """Return plain data for ``config.toml``: the plan's keys and the tables, without anything that is None.
 
-        ``parse_config`` of the document gives this configuration again.
+        ``[augment]`` is there only with operations. ``parse_config`` of the document gives this configuration again.
 
         >>> sorted(RunConfig(plan={"total": "5ep"}).to_document())
         ['data', 'model', 'optimizer', 'total', 'train']
@@ -62,6 +82,9 @@ class RunConfig(Table):
         tables["data"]["drop"] = list(tables["data"]["drop"])
         for name in ("data", "model"):
             tables[name] = {key: value for key, value in tables[name].items() if value not in ({}, [])}
+        tables["augment"] = self.augment.to_table()
+        if not self.augment.ops:
+            del tables["augment"]
         return {**(self.plan or {}), **tables}
 
     def replace(self, changes: Mapping[str, Any], source: str = "options") -> RunConfig:

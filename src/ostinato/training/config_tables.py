@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ostinato.errors import ConfigError
 from ostinato.training.config_text import check_plain, explain, one_of
 
-__all__ = ["DataConfig", "ModelConfig", "OptimizerConfig", "Table", "TrainConfig"]
+__all__ = ["AugmentConfig", "DataConfig", "ModelConfig", "OptimizerConfig", "Table", "TrainConfig"]
 
 _DATA_FILES = (".npz", ".csv")
 
@@ -191,6 +191,51 @@ class TrainConfig(Table):
     clip_norm: float | None = Field(default=None, gt=0, description="a number > 0", examples=[1.0])
     keep: _Count | None = Field(default=None, description="a whole number > 0", examples=[5])
     average: Literal["probabilities", "logits"] = Field(default="probabilities", examples=["probabilities"])
+
+
+class AugmentConfig(Table):
+    """What is done to the training batches, and how strongly; without operations, nothing. See `ostinato.augment`.
+
+    Attributes:
+        ops: Operations by name, in their order.
+        strength: In [0, 1]; what holds where the plan does not drive ``augment.strength``.
+        maxima: By operation what strength 1 means, where it is not the default.
+        mask_id: Id of the mask, for ``token_dropout``.
+    """
+
+    ops: Annotated[tuple[_Text, ...], Field(strict=False)] = Field(
+        default=(), description="a list of operations", examples=[["shift", "flip"]]
+    )
+    strength: float = Field(default=1.0, ge=0, le=1, description="a number from 0 to 1", examples=[0.5])
+    maxima: dict[str, float] = Field(
+        default_factory=dict, description="a table of numbers by operation", examples=[{"shift": 0.2}]
+    )
+    mask_id: int | None = Field(default=None, ge=0, description="a whole number >= 0", examples=[103])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"ops": [value]}
+        return {"ops": value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        from ostinato.augment.augmentation import demand_known
+
+        demand_known(self.ops, self.maxima)
+        if not self.ops and self.model_fields_set - {"ops", "maxima"}:
+            raise ValueError('ops: there are none; write ops = ["shift", "flip"], or leave the table out')
+        return self
+
+    def to_table(self) -> dict[str, Any]:
+        """Return the table as TOML can say it.
+
+        >>> AugmentConfig(ops=("flip",)).to_table()
+        {'ops': ['flip'], 'strength': 1.0}
+        """
+        table = self.model_dump(exclude_none=True)
+        return {key: list(value) if key == "ops" else value for key, value in table.items() if value != {}}
 
 
 def _data_from_text(text: str) -> dict[str, str]:

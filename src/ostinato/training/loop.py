@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ostinato.core.clock import Tick
 from ostinato.ensembles import SnapshotEnsemble
@@ -139,7 +138,7 @@ class TrainingLoop:
             StorageError: The disk refused; the last checkpoint stands.
         """
         session = self.session
-        with StopRequest() as stop, self.snapshots:
+        with StopRequest() as stop, self.snapshots, closing(session.batches):
             count = self.resume()
             self.observer.begun(session, count)
             self._started = time.monotonic() if count < self.total else None
@@ -151,7 +150,7 @@ class TrainingLoop:
 
     def _updates(self, count: int, log: MetricsLog | None, stop: StopRequest) -> None:
         every = self.session.config.train.checkpoint_every
-        for group in self._groups(count):
+        for group in self.session.groups(count, self.total):
             tick, loss, stopping = make_update(self.session, group, stop)
             self._record(tick, loss, log)
             count = self.session.scheduler.count
@@ -161,16 +160,6 @@ class TrainingLoop:
                 raise RunInterruptedError(
                     f"{stop.name or 'stopped'} after step {count} of {self.total}; resume with: ostinato train --resume {shlex.quote(str(self.folder.path))}"
                 )
-
-    def _groups(self, count: int) -> Iterator[list[tuple[Any, Tensor]]]:
-        """Yield the batches of one update after another, up to the total; where they begin follows from the count."""
-        accumulate, per_epoch = self.session.config.train.accumulate, self.session.steps_per_epoch
-        while count < self.total:
-            epoch, update = divmod(count, per_epoch)
-            batches = self.session.batches.epoch(epoch, start=update * accumulate)
-            while count < self.total and (group := list(islice(batches, accumulate))):
-                yield group
-                count += 1
 
     def _record(self, tick: Tick, loss: float, log: MetricsLog | None) -> None:
         """Write what an update was, take the snapshot of a cycle's end, score the model where it is due."""

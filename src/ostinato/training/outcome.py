@@ -72,6 +72,7 @@ def result_document(
         "data": session.data.describe(),
         "model": session.config.model.name or session.config.model.factory or type(session.model).__name__,
         "optimizer": session.config.optimizer.name,
+        "augment": _augmentation(loop),
         "seed": session.config.train.seed,
         "steps": session.scheduler.count,
         "steps_per_epoch": session.steps_per_epoch,
@@ -88,6 +89,19 @@ def result_document(
         "environment": environment(),
         "wall_s": round(loop.elapsed_s, 3),
     }
+
+
+def _augmentation(loop: TrainingLoop) -> dict[str, Any] | None:
+    """Return what was done to the training batches, and whether the plan drove how strongly."""
+    session = loop.session
+    if session.augment is None:
+        return None
+    driven = session.augment.target in session.scheduler.resolved.targets
+    return (
+        session.augment.describe()
+        | session.config.augment.to_table()
+        | {"maxima": dict(session.augment.maxima), "driven": driven}
+    )
 
 
 def write_outcome(loop: TrainingLoop, *, status: Any = "complete", message: str = "") -> dict[str, Any]:

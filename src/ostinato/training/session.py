@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -13,7 +14,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ostinato.augment import Augment
+from ostinato.core.address import Address
 from ostinato.core.plan import Plan
+from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, FollowedError, OstinatoError, StateError
 from ostinato.scheduler import Scheduler
 from ostinato.training import datasets, models, optimizers
@@ -64,6 +68,7 @@ class Session:
         criterion: The loss, a root of the plan.
         batches: Training batches of this process.
         scheduler: The plan, bound.
+        augment: What is done to training batches, a root of the plan; None for nothing.
     """
 
     config: RunConfig
@@ -76,6 +81,7 @@ class Session:
     criterion: nn.Module
     batches: Batches
     scheduler: Scheduler
+    augment: Augment | None = None
 
     @classmethod
     def build(cls, config: RunConfig) -> Session:
@@ -93,19 +99,19 @@ class Session:
         fabric = launched(config)
         module, stepper = fabric.setup(model, optimizer)
         criterion.to(fabric.device)
-        order = EpochOrder(len(data.train), train.batch_size, train.seed)  # type: ignore[arg-type]  # map-style, so it has a length
-        batches = Batches(
-            data.train, order, workers=train.workers, rank=fabric.global_rank, world_size=fabric.world_size
-        )
+        order = _order(config, data)
         plan = Plan.from_document(config.plan or {})
+        augment = _augment(config, plan, data)
         scheduler = plan.bind(
             optimizer=optimizer,
             model=model,
             loss=criterion,
+            **({} if augment is None else {"augment": augment}),
             steps_per_epoch=order.steps(train.accumulate),
             samples_per_step=train.batch_size * train.accumulate,
         )
-        session = cls(config, data, fabric, model, module, optimizer, stepper, criterion, batches, scheduler)
+        batches = _batches(config, data, fabric, scheduler.resolved, augment)
+        session = cls(config, data, fabric, model, module, optimizer, stepper, criterion, batches, scheduler, augment)
         session._demand_one_digest()
         session._demand_fitting_model()
         seed_everything(train.seed, 1, fabric.global_rank)
@@ -126,6 +132,8 @@ class Session:
         try:
             with seeded(self.config.train.seed), torch.no_grad(), self.evaluating():
                 inputs, targets = next(iter(in_order(self.data.train, 2)))
+                if self.augment is not None:
+                    self.augment.check(inputs)
                 prepared, _ = _prepared(self, inputs, targets)
                 logits = self.model(prepared)
         except OstinatoError:
@@ -163,6 +171,11 @@ class Session:
         if message:
             raise FollowedError(message)
 
+    def on(self, data: Data) -> Session:
+        """Return the session with other data of the same shape and classes."""
+        batches = _batches(self.config, data, self.fabric, self.scheduler.resolved, self.augment)
+        return replace(self, data=data, batches=batches)
+
     @property
     def leads(self) -> bool:
         """Whether this process is the one that writes."""
@@ -172,6 +185,22 @@ class Session:
     def steps_per_epoch(self) -> int:
         """Optimizer updates in an epoch."""
         return self.batches.order.steps(self.config.train.accumulate)
+
+    def groups(self, count: int, total: int) -> Iterator[list[tuple[Any, Tensor]]]:
+        """Yield the batches of update `count` and of every one after it, up to the total; where they begin follows from the count.
+
+        Raises:
+            DataError: While iterating: a batch cannot be made, or the updates are not made one after another.
+        """
+        accumulate = self.config.train.accumulate
+        while count < total:
+            epoch, update = divmod(count, self.steps_per_epoch)
+            batches = self.batches.counted(epoch, start=update * accumulate)
+            while count < total and (group := list(islice(batches, accumulate))):
+                for batch in group:
+                    batch.check(self.scheduler)
+                yield [batch.data for batch in group]
+                count += 1
 
     def examples_of_update(self, count: int) -> int:
         """Return how many examples, over all processes, update `count` learns from."""
@@ -195,6 +224,47 @@ class Session:
     def test_batches(self) -> Any:
         """Return the test set's batches (inputs, targets), in order, on the run's device and in its precision."""
         return (_prepared(self, inputs, targets) for inputs, targets in in_order(self.data.test))
+
+
+def _order(config: RunConfig, data: Data) -> EpochOrder:
+    return EpochOrder(len(data.train), config.train.batch_size, config.train.seed)  # type: ignore[arg-type]  # map-style, so it has a length
+
+
+def _augment(config: RunConfig, plan: Plan, data: Data) -> Augment | None:
+    """Return what the ``[augment]`` table says.
+
+    Raises:
+        ConfigError: There is none, but the plan drives it; or the table cannot be.
+    """
+    table = config.augment
+    if table.ops:
+        return Augment(
+            table.ops,
+            table.strength,
+            config.train.seed,
+            maxima=table.maxima,
+            classes=data.classes,
+            mask_id=table.mask_id,
+        )
+    for target in plan.bound:
+        if Address.parse(target).root == "augment":
+            raise ConfigError(
+                f'{target}: there is nothing to drive; write a table [augment] with ops = ["shift", "flip"]'
+            )
+    return None
+
+
+def _batches(config: RunConfig, data: Data, fabric: Fabric, plan: ResolvedPlan, augment: Augment | None) -> Batches:
+    return Batches(
+        data.train,
+        _order(config, data),
+        workers=config.train.workers,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        accumulate=config.train.accumulate,
+        plan=plan,
+        transform=augment,
+    )
 
 
 def _prepared(session: Session, inputs: Any, targets: Any) -> tuple[Any, Tensor]:

@@ -16,7 +16,6 @@ from ostinato.errors import ConfigError
 from ostinato.search.sweeps.ranges import range_test
 from ostinato.search.sweeps.result import RangeTest
 from ostinato.training import RunConfig
-from ostinato.training.batches import Batches, EpochOrder
 from ostinato.training.datasets import Split
 from ostinato.training.session import Session, resolve_config
 
@@ -130,8 +129,7 @@ def _with_held_out(session: Session) -> Session:
     order = np.random.default_rng((train.seed, length)).permutation(length)
     kept = _part(session.data.train, order[held:])
     data = replace(session.data, train=kept, test=_part(session.data.train, order[:held]))
-    batches = Batches(kept, EpochOrder(length - held, train.batch_size, train.seed), workers=train.workers)
-    return replace(session, data=data, batches=batches)
+    return session.on(data)
 
 
 def _part(dataset: Dataset[Any], chosen: np.ndarray[Any, Any]) -> Dataset[Any]:
