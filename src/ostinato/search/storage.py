@@ -66,14 +66,14 @@ def address(url: URL) -> str:
 
 
 def open_storage(
-    text: str | Path, *, heartbeat_s: int = HEARTBEAT_S, patience_s: float = _PATIENCE_S, told: Told | None = None
+    text: str | Path, *, heartbeat_s: int = HEARTBEAT_S, patience_s: float | None = None, told: Told | None = None
 ) -> RDBStorage:
     """Return a storage, its tables made where there are none.
 
     Args:
         text: As for `url_of`.
         heartbeat_s: Seconds between signs of life.
-        patience_s: For how long to try again where the connection is refused.
+        patience_s: For how long to try again where the connection is refused; by default 20 seconds.
         told: Is told in a sentence that it is tried again.
 
     Raises:
@@ -114,7 +114,7 @@ def open_storage(
         ) from None
 
 
-def patiently(action: Callable[[], T], url: URL, patience_s: float = _PATIENCE_S, told: Told | None = None) -> T:
+def patiently(action: Callable[[], T], url: URL, patience_s: float | None = None, told: Told | None = None) -> T:
     """Do something with a storage, again and again while the connection is refused.
 
     Raises:
@@ -122,6 +122,7 @@ def patiently(action: Callable[[], T], url: URL, patience_s: float = _PATIENCE_S
     """
     from sqlalchemy.exc import DBAPIError
 
+    patience = _PATIENCE_S if patience_s is None else patience_s
     begun, tries, wait = time.monotonic(), 0, 0.25
     while True:
         tries += 1
@@ -130,10 +131,10 @@ def patiently(action: Callable[[], T], url: URL, patience_s: float = _PATIENCE_S
         except DBAPIError as error:
             spent = time.monotonic() - begun
             final = not _passing(error)
-            if final or spent + wait > patience_s:
+            if final or spent + wait > patience:
                 raise StorageError(_refused(url, error, tries, spent)) from None
             if told is not None and tries == 1:
-                told(f"{address(url)}: {_reason(url, error)}; trying again for {patience_s:.0f} s")
+                told(f"{address(url)}: {_reason(url, error)}; trying again for {patience:.0f} s")
             time.sleep(wait)
             wait = min(2 * wait, 2.0)
 
