@@ -95,15 +95,19 @@ def test_the_test_examples_are_not_what_trials_are_scored_by() -> None:
     assert lab.confirming.test is lab.material.data.test
 
 
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    return search(tmp_path_factory.mktemp("single") / "s", engine="processes", workers=1)
+
+
 @pytest.mark.parametrize("engine", ["processes", "ray"])
 @pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_other_engines_find_the_same(done: Search, tmp_path: Path, engine: str) -> None:
+def test_other_engines_find_the_same(done: Search, single: Search, tmp_path: Path, engine: str) -> None:
     pytest.importorskip(engine if engine == "ray" else "optuna")
-    other = search(tmp_path / "s", engine=engine, workers=2, trials=12)
-    assert [row.values for row in other.trials] == [row.values for row in done.trials]
-    for one, two in zip(other.trials, done.trials, strict=True):
+    other = search(tmp_path / "s", engine=engine, workers=2)
+    assert [row.values for row in other.trials] == [row.values for row in done.trials[:6]]
+    for one, two in zip(other.trials, done.trials, strict=False):
         assert one.score == pytest.approx(two.score, abs=1 / 288)
-    single = search(tmp_path / "single", engine="processes", workers=1, trials=12)
     assert [row.score for row in single.trials] == [row.score for row in other.trials]
 
 
@@ -123,7 +127,7 @@ def test_a_plan_that_cannot_be_is_told_as_such_and_the_others_go_on(tmp_path: Pa
     found = search(tmp_path / "s", sampler="grid", space=space)
     assert found.document["trials"] == {"done": 2, "pruned": 0, "diverged": 0, "infeasible": 2, "lost": 0}
     reasons = {row.detail for row in found.trials if row.status == "infeasible"}
-    assert reasons == {"count: 200 cycles do not fit into 24 steps; each needs at least one"}
+    assert reasons == {"cycle.count: 200 cycles do not fit into 24 steps; each needs at least one"}
 
 
 def test_a_diverged_run_has_no_score(tmp_path: Path) -> None:
@@ -179,7 +183,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path: Path) ->
     with pytest.raises(PlanError, match=r"^space: optimizer\.momentum/high: .*no binding drives 'optimizer\.momentum'"):
         search(out, space=Space({"optimizer.momentum/high": Range(0.5, 0.9)}))
     with pytest.raises(PlanError, match=r"^every:6: 4 evaluations see 1 phase of the cycle"):
-        search(out, space=Space({"cycle.period": Choice([5, 6])}), objective=Objective(moment="every:6"))
+        search(out, space=Space({"cycle.period": Choice([6])}), objective=Objective(moment="every:6"))
     with pytest.raises(ConfigError, match=r"^pruner: trials that are trained at once end together"):
         search(out, pruner="median", engine="population")
     with pytest.raises(ConfigError, match=r"^pruner: median prunes single runs, but seeds = 2; leave one of them out$"):
