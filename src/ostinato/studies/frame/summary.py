@@ -16,6 +16,7 @@ from ostinato.studies.frame.study import Study
 
 __all__ = ["Summary", "in_unit", "summarise", "unit_of"]
 
+_DECIMALS = {"nll_gap": 5}
 _SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement")
 
 
@@ -93,7 +94,7 @@ def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
     ('+1.23', '-0.500')
     """
     sign = "+" if signed else ""
-    return f"{100 * value:{sign}.2f}" if metric in _SHARES else f"{value:{sign}.3f}"
+    return f"{100 * value:{sign}.2f}" if metric in _SHARES else f"{value:{sign}.{_DECIMALS.get(metric, 3)}f}"
 
 
 def unit_of(metric: str) -> str:
