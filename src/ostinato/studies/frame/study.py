@@ -13,7 +13,7 @@ from ostinato.studies.frame.spec import Regime, Spec
 
 __all__ = ["NAMES", "Study", "find", "perform"]
 
-NAMES = ("snapshot-ensemble", "restart-shapes", "batchnorm-momentum")
+NAMES = ("snapshot-ensemble", "restart-shapes", "weight-decay-phase", "batchnorm-momentum")
 """Every study, in the order of the page of evidence."""
 
 
