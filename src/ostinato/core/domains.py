@@ -9,7 +9,7 @@ from ostinato.core.address import Address
 from ostinato.core.curves import Curve, blocks
 from ostinato.errors import DomainError
 
-__all__ = ["BETA", "FINITE", "PROBABILITY", "RATE", "Domain", "domain_of"]
+__all__ = ["BETA", "FINITE", "PROBABILITY", "RATE", "STRENGTH", "Domain", "domain_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,12 @@ class Domain:
 PROBABILITY = Domain("a probability", 0.0, 1.0)
 BETA = Domain("a number", 0.0, 1.0, open_high=True)
 RATE = Domain("a number", 0.0, math.inf)
+STRENGTH = Domain("a strength", 0.0, 1.0)
 FINITE = Domain("a number", -math.inf, math.inf)
 
 _BY_KEY = {
     "lr": RATE, "weight_decay": RATE, "eps": RATE, "momentum": BETA, "dampening": PROBABILITY, "label_smoothing": PROBABILITY,
+    "strength": STRENGTH,
 }  # fmt: skip
 _PROBABILITIES = ("p", "drop_prob", "dropout", "drop_rate")
 
