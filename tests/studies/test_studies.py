@@ -13,6 +13,7 @@ from ostinato.errors import DataError
 from ostinato.studies import NAMES, Runner, find
 from ostinato.studies.frame.cells import Cell, Request
 from ostinato.studies.frame.engines import engine_of
+from ostinato.studies.frame.figure import draw
 from ostinato.studies.frame.images import load_images, subset
 from ostinato.studies.frame.study import perform
 from ostinato.studies.frame.summary import summarise
@@ -43,6 +44,8 @@ def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
     assert all(record["seed"] >= 9000 and record["profile"] == "smoke" and record["plans"] for record in records)
     for regime in study.spec.regimes:
         assert study.remarks([record for record in records if record["regime"] == regime.name])
+    assert study.across is None or study.across(records)
+    assert draw(summary, tmp_path).stat().st_size > 10_000
 
 
 def request(stage: Any, *cells: Cell) -> Request:

@@ -85,6 +85,10 @@ def _section(summary: Summary, picture: Path | None) -> Iterator[str]:
         yield f"**No verdict**: {summary.outdated}\n"
     for place, judgement in enumerate(summary.judgements):
         yield from _regime(summary, judgement, headline=place == 0)
+    if summary.study.across is not None and (lines := summary.study.across(summary.folder.records())):
+        yield "Across regimes:\n"
+        yield from (f"- {line}" for line in lines)
+        yield ""
     yield from _arms(summary)
     yield from _attempts(summary)
 

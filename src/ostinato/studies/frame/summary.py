@@ -90,8 +90,8 @@ def summarise(study: Study, root: Path, profile: Profile = "full", *, images: bo
 def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
     """Return a number as it is read: shares in percentage points, everything else in its own unit.
 
-    >>> in_unit("error", 0.0123), in_unit("nll", -0.5)
-    ('+1.23', '-0.500')
+    >>> in_unit("error", 0.0123), in_unit("nll", -0.5), in_unit("nll_gap", 0.00021)
+    ('+1.23', '-0.500', '+0.00021')
     """
     sign = "+" if signed else ""
     return f"{100 * value:{sign}.2f}" if metric in _SHARES else f"{value:{sign}.{_DECIMALS.get(metric, 3)}f}"
