@@ -45,7 +45,6 @@ FINITE = Domain("a number", -math.inf, math.inf)
 
 _BY_KEY = {
     "lr": RATE, "weight_decay": RATE, "eps": RATE, "momentum": BETA, "dampening": PROBABILITY, "label_smoothing": PROBABILITY,
-    "strength": STRENGTH,
 }  # fmt: skip
 _PROBABILITIES = ("p", "drop_prob", "dropout", "drop_rate")
 
@@ -62,6 +61,8 @@ def domain_of(address: Address) -> Domain:
             return PROBABILITY
         if (address.owner, address.key) == ("FocalLoss", "gamma"):
             return RATE
+        if address.owner in ("RandomShift", "InputNoise") and address.key == "strength":
+            return STRENGTH
         return _BY_KEY.get(address.key, FINITE)
     if len(address.path) >= 2 and address.path[-2] == "betas":
         return BETA

@@ -85,6 +85,6 @@ SPEC = Spec(
     sd="0.0004 nat paired (`ostinato study pilot batchnorm-momentum`, 3 development seeds), so that the default of 20 is ample",
     margin_reason="0.005 nat: a hundredth of the NLL of such a model, and less than another seed changes",
     data="each seed draws its own images from the first 50,000 training images, which also give the precise statistics; the criterion is minus the peak of"
-    " a stable run for the peak, and the gap on the last 10,000 training images for the momenta; the official test images only in the confirming run,"
+    " a stable run for the peak, and the gap on 5,000 of the last 10,000 training images for the momenta; the official test images only in the confirming run,"
     " the first 5,000 of them for the troughs and 1,000 for the eight phases of the last cycle",
 )
