@@ -43,7 +43,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.export": {"export", "frameworks", "to_torch"},
     "ostinato.nn": {
         "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FocalLoss",
-        "LabelSmoothingCrossEntropy", "ScheduledModule", "StochasticDepth", "Swapped", "Temperature", "compile_safe", "functional",
+        "InputNoise", "LabelSmoothingCrossEntropy", "RandomLayer", "RandomShift", "ScheduledModule", "StochasticDepth", "Swapped", "Temperature", "compile_safe", "functional",
     },
     "ostinato.population": {"PopulationResult", "counted", "predict", "single", "train"},
     "ostinato.schedules": {"Schedule", "clip", "hold", "join", "linear", "one_cycle", "product", "sum", "warmup"},
@@ -55,6 +55,9 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies": {"EvidenceFolder", "NAMES", "Runner", "Study", "find"},
     "ostinato.studies.frame": {"EvidenceFolder", "Finding", "Judgement", "NAMES", "Runner", "Study", "find", "judge"},
     "ostinato.studies.restart_shapes": {"STUDY"},
+    "ostinato.studies.antiphase_regularisation": {"STUDY"},
+    "ostinato.studies.weight_decay_phase": {"STUDY"},
+    "ostinato.studies.batchnorm_momentum": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},
     "ostinato.storage": {
         "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",

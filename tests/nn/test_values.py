@@ -20,7 +20,9 @@ PAIRS = [
     (onn.LabelSmoothingCrossEntropy, nn.CrossEntropyLoss, (torch.ones(3),), "label_smoothing"),
 ]
 OWN = [(onn.FocalLoss, "gamma"), (onn.Temperature, "temperature"), (onn.StochasticDepth, "p")]
+WITH_STRENGTH = [(onn.RandomShift, (2,), "strength"), (onn.InputNoise, (0.1,), "strength")]
 ALL = [(kind, arguments, name) for kind, _, arguments, name in PAIRS] + [(kind, (), name) for kind, name in OWN]
+ALL += WITH_STRENGTH
 
 
 @pytest.mark.parametrize(("kind", "arguments", "name"), ALL)

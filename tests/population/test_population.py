@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ostinato as ost
+import ostinato.nn as onn
 from ostinato.errors import (
     ConfigError,
     DataError,
@@ -346,6 +347,30 @@ class Alternating(Branching):
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         return self.layer(x) * (1.0 + self.calls % 2)  # type: ignore[no-any-return]
+
+
+def augmented() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)), onn.RandomShift(1, 0.5), onn.InputNoise(0.3), nn.Flatten(), nn.Linear(6, 8), onn.StochasticDepth(0.3), nn.Linear(8, 3)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_members_with_random_layers_of_their_own_strength_equal_each_alone(compile: bool) -> None:
+    plans = [
+        plan(**{"model:RandomShift.strength": ost.mirror(0.0, high), "model:InputNoise.strength": ost.wave(0.1, high)})
+        for high in (0.2, 1.0, 0.6)
+    ]
+    result = train(augmented, plans, DATA, seeds=[5, 0, 5], batch_size=16, drop_last=True, compile=compile)
+    assert result.how == ("compiled" if compile else "stacked")
+    for k, (course, seed) in enumerate(zip(plans, (5, 0, 5), strict=True)):
+        alone = single(augmented, course, DATA, seed=seed, batch_size=16, drop_last=True)
+        assert_same(result.member(k), alone.member(0))
+        np.testing.assert_allclose(result.curve(k, "nll")[1], alone.curve(0, "nll")[1], rtol=1e-5)
+    still = train(
+        augmented, [plan(**{"model:RandomShift.strength": 0.0})] * 2, DATA, seeds=[5, 0], batch_size=16, compile=False
+    )
+    assert not torch.equal(still.member(0)["4.weight"], result.member(0)["4.weight"])
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ostinato import evaluation
@@ -16,9 +18,10 @@ from ostinato.atomic import read_json
 from ostinato.errors import ConfigError, RunInterruptedError, StateError, StorageError
 from ostinato.studies import EvidenceFolder, Runner, find
 from ostinato.studies.frame import judge, provenance
-from ostinato.studies.frame.cells import Measurement, pack_bits, unpack_bits
-from ostinato.studies.frame.spec import Contrast
+from ostinato.studies.frame.cells import Cell, Measurement, pack_bits, unpack_bits
+from ostinato.studies.frame.spec import Contrast, Grid, Tuning
 from ostinato.studies.frame.summary import summarise
+from ostinato.studies.frame.tuning import settings_of, tune
 
 
 def _toy() -> ModuleType:
@@ -79,6 +82,31 @@ def test_the_chosen_settings_come_from_development_seeds_and_a_grid_that_extends
     assert {one["seed"] for one in found["runs"]} == {0, 1}
     twins = [cell for cell in toy.measured if cell.arm == "twin"]
     assert all(cell.settings == {"peak": 0.4} for cell in twins)
+
+
+def test_an_arm_that_takes_settings_over_is_tuned_after_the_arm_that_it_takes_them_from() -> None:
+    grids = {
+        "claimed": Grid("width", (1.0, 2.0, 3.0), extensions=0),
+        "base": Grid("peak", (0.1, 0.2, 0.4), extensions=1),
+    }
+    chain = toy.spec(tuning=Tuning(grids, {"claimed": "base", "twin": "claimed"}, "score", 2))
+    asked: list[Cell] = []
+
+    def measure(cells: Sequence[Cell]) -> Iterator[Measurement]:
+        asked.extend(cells)
+        for cell in cells:
+            yield Measurement(
+                cell, {"score": abs(np.log(cell.settings["peak"] / 0.8)) + abs(cell.settings.get("width", 3.0) - 3.0)}
+            )
+
+    found = tune(chain, chain.regimes[0], "full", measure)
+    assert found["chosen"] == {"claimed": {"width": 3.0}, "base": {"peak": 0.8}}
+    assert found["at_edge"] == ["base"]  # extended as often as it may be; widths have no edge
+    assert [cell.settings for cell in asked if cell.arm == "claimed" and cell.seed == 0] == [
+        {"peak": 0.8, "width": width} for width in (1.0, 2.0, 3.0)
+    ]
+    assert settings_of(chain, "twin", found["chosen"]) == {"peak": 0.8, "width": 3.0}
+    assert {run["regime"] for run in found["runs"]} == {"one"}
 
 
 def test_what_is_finished_is_not_measured_again(tmp_path: Path, study: Any) -> None:

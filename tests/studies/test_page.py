@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,20 @@ def test_the_page_is_made_of_the_records_alone(tmp_path: Path, evidence: Path) -
     write_page(file, evidence)
     assert file.read_text() == text
     assert (file.parent / "pictures" / "evidence" / "toy.svg").read_bytes() == picture
+
+
+def test_what_is_said_across_regimes_stands_after_them(
+    tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["ostinato.studies.toy"]
+    telling = replace(
+        module.STUDY, across=lambda records: [f"{len({r['regime'] for r in records})} regimes were seen."]
+    )
+    monkeypatch.setattr(module, "STUDY", telling)
+    write_page(tmp_path / "EVIDENCE.md", evidence)
+    text = (tmp_path / "EVIDENCE.md").read_text()
+    assert "Across regimes:\n\n- 2 regimes were seen." in text
+    assert text.index("### another") < text.index("Across regimes:") < text.index("Arms: ")
 
 
 def test_a_superseded_verdict_is_shown(tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch) -> None:

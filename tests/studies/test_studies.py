@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from ostinato.errors import DataError
-from ostinato.studies import Runner, find
+from ostinato.studies import NAMES, Runner, find
 from ostinato.studies.frame.cells import Cell, Request
 from ostinato.studies.frame.engines import engine_of
+from ostinato.studies.frame.figure import draw
 from ostinato.studies.frame.images import load_images, subset
 from ostinato.studies.frame.study import perform
 from ostinato.studies.frame.summary import summarise
@@ -26,7 +27,7 @@ fashion = pytest.mark.skipif(
 
 
 @fashion
-@pytest.mark.parametrize("name", ["snapshot-ensemble", "restart-shapes"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
     study = find(name)
     Runner(study, "smoke", tmp_path, workers=1).run()
@@ -37,12 +38,14 @@ def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
         assert judgement.verdict is not None
         assert {found.contrast.name for found in judgement.findings} == {one.name for one in study.spec.contrasts}
         leading = [found for found in judgement.findings if found.contrast.role in ("primary", "required")]
-        assert all(found.two_way is not None for found in leading)
+        assert all((found.two_way is not None) == (found.contrast.metric == "error") for found in leading)
     records = summary.folder.records()
     assert {record["status"] for record in records} == {"done"}
     assert all(record["seed"] >= 9000 and record["profile"] == "smoke" and record["plans"] for record in records)
     for regime in study.spec.regimes:
         assert study.remarks([record for record in records if record["regime"] == regime.name])
+    assert study.across is None or study.across(records)
+    assert draw(summary, tmp_path).stat().st_size > 10_000
 
 
 def request(stage: Any, *cells: Cell) -> Request:

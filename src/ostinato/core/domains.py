@@ -61,6 +61,8 @@ def domain_of(address: Address) -> Domain:
             return PROBABILITY
         if (address.owner, address.key) == ("FocalLoss", "gamma"):
             return RATE
+        if address.owner in ("RandomShift", "InputNoise") and address.key == "strength":
+            return STRENGTH
         return _BY_KEY.get(address.key, FINITE)
     if len(address.path) >= 2 and address.path[-2] == "betas":
         return BETA

@@ -11,6 +11,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from ostinato.core.domains import PROBABILITY, Domain
 from ostinato.errors import DomainError
 from ostinato.nn import functional
+from ostinato.nn.random_layers import Draw, RandomLayer
 from ostinato.nn.values import ScheduledModule, shown
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "StochasticDepth"]
@@ -119,7 +120,7 @@ class Dropout3d(_ScheduledDropout, nn.Dropout3d):
         return functional.dropout3d(input, self.p, self.training, self.inplace)
 
 
-class StochasticDepth(ScheduledModule):
+class StochasticDepth(RandomLayer):
     """Drops a residual branch for whole samples, with the probability in a buffer; see `ostinato.nn.functional.drop_path`.
 
     Args:
@@ -154,3 +155,7 @@ class StochasticDepth(ScheduledModule):
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.drop_path(input, self.p, self.training, self.mode)
+
+    def transformed(self, input: Tensor, draw: Draw) -> Tensor:
+        shape = (input.shape[0] if self.mode == "row" else 1, *(1 for _ in input.shape[1:]))
+        return functional.thinned(input, draw(shape), self.p)

@@ -54,7 +54,7 @@ def dropout(x: Tensor, p: Value, training: bool = True, inplace: bool = False) -
     number = as_number(p)
     if number is not None or not training:
         return F.dropout(x, number or 0.0, training, inplace)
-    return _thinned(x, torch.rand_like(x, dtype=torch.float32), p, inplace)
+    return thinned(x, torch.rand_like(x, dtype=torch.float32), p, inplace)
 
 
 def dropout1d(x: Tensor, p: Value, training: bool = True, inplace: bool = False) -> Tensor:
@@ -116,7 +116,7 @@ def drop_path(x: Tensor, p: Value, training: bool = True, mode: Literal["row", "
     shape = (x.shape[0] if mode == "row" else 1, *(1 for _ in x.shape[1:]))
     number = as_number(p)
     if number is None:
-        return _thinned(x, torch.rand(shape, device=x.device, dtype=torch.float32), p)
+        return thinned(x, torch.rand(shape, device=x.device, dtype=torch.float32), p)
     if number == 0.0:
         return x
     kept = x.new_empty(shape).bernoulli_(1.0 - number)
@@ -127,10 +127,10 @@ def _channels(x: Tensor, p: Value, inplace: bool, *, batched: bool) -> Tensor:
     """Drop whole channels: the first two dimensions of a batch, the first without one."""
     leading = 2 if batched else 1
     shape = (*x.shape[:leading], *(1 for _ in x.shape[leading:]))
-    return _thinned(x, torch.rand(shape, device=x.device, dtype=torch.float32), p, inplace)
+    return thinned(x, torch.rand(shape, device=x.device, dtype=torch.float32), p, inplace)
 
 
-def _thinned(x: Tensor, uniform: Tensor, p: Value, inplace: bool = False) -> Tensor:
+def thinned(x: Tensor, uniform: Tensor, p: Value, inplace: bool = False) -> Tensor:
     """Return x / (1 - p) where a uniform number is at least p, else 0; zeros for p = 1."""
     p = torch.as_tensor(p, dtype=torch.float32, device=x.device)
     kept = uniform >= p

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ostinato.nn.random_layers import RandomLayer
+
 __all__ = ["Frame", "counted", "equip_masks", "layer_keys", "uniforms"]
 
 _MASKS = 3  # the stream of one seed; 1 and 2 are the order and the fetching of data
@@ -98,11 +100,9 @@ def masked(x: Tensor, p: Tensor | float, shape: Sequence[int], frame: Frame, lay
 
 
 def _shape_of(module: nn.Module, x: Tensor) -> list[int]:
-    """Return the shape of a layer's mask."""
+    """Return the shape of a dropout layer's mask."""
     if isinstance(module, nn.Dropout):
         return list(x.shape)
-    if not isinstance(module, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):  # stochastic depth
-        return [x.shape[0] if getattr(module, "mode", "row") == "row" else 1] + [1] * (x.dim() - 1)
     spatial = 1 if isinstance(module, nn.Dropout1d) else 2 if isinstance(module, nn.Dropout2d) else 3
     return [*x.shape[:-spatial], *[1] * spatial]
 
@@ -110,19 +110,21 @@ def _shape_of(module: nn.Module, x: Tensor) -> list[int]:
 def _forward(module: Any, frame: Frame, layer: int, input: Tensor) -> Tensor:
     if not module.training:
         return input
+    if isinstance(module, RandomLayer):
+        return module.transformed(
+            input, lambda shape: uniforms(shape, frame.keys[layer], frame.step, frame.call(layer))
+        )
     return masked(input, module.p, _shape_of(module, input), frame, layer)
 
 
 def _draws(module: nn.Module) -> bool:
     if isinstance(module, nn.modules.dropout._DropoutNd):
         return not isinstance(module, _REFUSED)
-    return any(
-        kind.__name__ == "StochasticDepth" and kind.__module__.startswith("ostinato.") for kind in type(module).__mro__
-    )
+    return isinstance(module, RandomLayer)
 
 
 def equip_masks(model: nn.Module, frame: Frame) -> int:
-    """Let the dropout layers of a model draw from `frame`; return how many there are."""
+    """Let the random layers of a model draw from `frame`; return how many there are."""
     layers = [module for module in model.modules() if _draws(module)]
     for layer, module in enumerate(layers):
         module.forward = partial(_forward, module, frame, layer)
@@ -132,8 +134,9 @@ def equip_masks(model: nn.Module, frame: Frame) -> int:
 def counted(model: nn.Module, seed: int) -> Frame:
     """Let one model alone draw the masks that the member with this seed draws in a population.
 
-    In training mode `nn.Dropout`, `nn.Dropout1d`, `nn.Dropout2d`, `nn.Dropout3d` and `ostinato.nn.StochasticDepth` take their masks from the
-    result; call ``frame.at(step)`` before the forward pass of each update. Other random layers are left as they are.
+    In training mode `nn.Dropout`, `nn.Dropout1d`, `nn.Dropout2d`, `nn.Dropout3d` and every `ostinato.nn.RandomLayer` (stochastic depth, the
+    augmentation layers, one's own) take their numbers from the result; call ``frame.at(step)`` before the forward pass of each update. Other
+    random layers are left as they are.
 
     >>> model = nn.Dropout(0.5)
     >>> frame = counted(model, seed=3)

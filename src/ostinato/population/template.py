@@ -154,7 +154,7 @@ def _tiny_step(job: Job, model: nn.Module, loss: Any) -> tuple[str, set[int], An
             return f"the model changes its buffer {name!r} in its forward pass", used, outputs
     if not torch.equal(before[0], after[0]) or before[1:] != after[1:]:
         return (
-            "the model or the loss draws random numbers outside of dropout layers, from a stream that members would share",
+            "the model or the loss draws random numbers outside of dropout layers and ostinato.nn.RandomLayer, from a stream that members would share",
             used,
             outputs,
         )

@@ -58,7 +58,7 @@ def train(
 
     Member k becomes what it becomes by itself (`single`), within 1e-5 for float32 as long as training is not chaotic: rounding differs. Its
     update is ``vmap(grad(loss))`` over the members and a functional optimizer in the order of operations of `torch.optim`, traced once and
-    compiled where that pays. Masks of dropout layers are a function of seed, step, layer and element (`counted`). A member whose loss or
+    compiled where that pays. Masks of dropout layers and the numbers of `ostinato.nn.RandomLayer` are a function of seed, step, layer and element (`counted`). A member whose loss or
     gradient is not finite keeps its last weights from then on; the others go on.
 
     Where a model cannot be treated so (control flow that depends on data, ``.item()``, buffers changed in place, randomness of its own,

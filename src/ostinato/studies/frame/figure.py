@@ -7,11 +7,13 @@ from pathlib import Path
 
 from ostinato.atomic import write_bytes
 from ostinato.studies.frame.judging import Finding, Judgement
-from ostinato.studies.frame.summary import Summary
+from ostinato.studies.frame.summary import Summary, unit_of
 
 __all__ = ["draw"]
 
 _COLOURS = {"primary": "#b3261e", "required": "#b3261e", "literal": "#7a5c00", "secondary": "#2f5d8a"}
+_WIDE = 100.0
+"""From so many margins on, effects are drawn on an axis that is logarithmic outside of the margin."""
 
 
 def draw(summary: Summary, folder: Path) -> Path:
@@ -44,23 +46,32 @@ def _panel(ax: object, judgement: Judgement, metric: str) -> None:
 
     assert isinstance(ax, Axes)
     findings = [found for found in judgement.findings if found.contrast.metric == metric]
+    scale, margin = _scale(metric), _scale(metric) * findings[0].contrast.margin
     ax.axvline(0.0, color="0.3", linewidth=0.8)
-    ax.axvline(100 * findings[0].contrast.margin, color="0.3", linewidth=0.8, linestyle="--")
+    ax.axvline(margin, color="0.3", linewidth=0.8, linestyle="--")
     for place, found in enumerate(findings):
-        _interval(ax, found, -place)
+        _interval(ax, found, -place, scale)
+    if max(abs(end) for found in findings for end in found.decision.interval.to_document()) * scale > _WIDE * margin:
+        ax.set_xscale("symlog", linthresh=2 * margin)
     ax.set_yticks([-place for place in range(len(findings))], [found.contrast.name for found in findings])
     assert judgement.verdict is not None
     ax.set_title(f"{judgement.regime.title}: {judgement.verdict.verdict}", fontsize=9, loc="left")
-    ax.set_xlabel(f"difference of {metric} in points; right of the dashed line as claimed", fontsize=8)
+    unit = f" in {unit_of(metric)}" if unit_of(metric) else ""
+    ax.set_xlabel(f"difference of {metric}{unit}; right of the dashed line as claimed", fontsize=8)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
 
 
-def _interval(ax: object, found: Finding, place: int) -> None:
+def _scale(metric: str) -> float:
+    """Return what a metric is multiplied by to be read: shares are in percentage points."""
+    return 100.0 if unit_of(metric) == "points" else 1.0
+
+
+def _interval(ax: object, found: Finding, place: int, scale: float) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(ax, Axes)
     low, high = found.decision.interval.low, found.decision.interval.high
     colour = _COLOURS[found.contrast.role]
-    ax.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2.0, solid_capstyle="butt")
-    ax.plot(100 * found.decision.effect, place, marker="o", markersize=5, color=colour)
+    ax.plot([scale * low, scale * high], [place, place], color=colour, linewidth=2.0, solid_capstyle="butt")
+    ax.plot(scale * found.decision.effect, place, marker="o", markersize=5, color=colour)

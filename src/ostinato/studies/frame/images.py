@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.errors import DataError
+from ostinato.nn import RandomShift
 from ostinato.training import datasets, models
 from ostinato.training.config import DataConfig
 
@@ -81,13 +82,22 @@ def small_cnn(images: Images) -> Callable[[], nn.Module]:
     return lambda: models.cnn(shape, images.classes, width=16, dropout=0.0)
 
 
-def small_mlp(images: Images) -> Callable[[], nn.Module]:
-    """Return what makes a perceptron with two hidden layers of 64, without batch norm and dropout."""
+def small_mlp(images: Images, *, most_pixels: int = 0, dropout: bool = False) -> Callable[[], nn.Module]:
+    """Return what makes a perceptron with two hidden layers of 64, without batch norm.
+
+    Args:
+        images: For the shapes.
+        most_pixels: Of a `RandomShift` of strength 0 before it, for a plan to drive; 0 leaves it out.
+        dropout: Whether dropout of probability 0 follows each hidden layer, for a plan to drive.
+    """
     size = images.inputs[0].numel()
 
     def make() -> nn.Module:
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, images.classes)
-        )
+        layers: list[nn.Module] = [RandomShift(most_pixels, 0.0)] if most_pixels else []
+        layers.append(nn.Flatten())
+        for width in (size, 64):
+            layers += [nn.Linear(width, 64), nn.ReLU()]
+            layers += [nn.Dropout(0.0)] if dropout else []
+        return nn.Sequential(*layers, nn.Linear(64, images.classes))
 
     return make

@@ -85,6 +85,10 @@ def _section(summary: Summary, picture: Path | None) -> Iterator[str]:
         yield f"**No verdict**: {summary.outdated}\n"
     for place, judgement in enumerate(summary.judgements):
         yield from _regime(summary, judgement, headline=place == 0)
+    if summary.study.across is not None and (lines := summary.study.across(summary.folder.records())):
+        yield "Across regimes:\n"
+        yield from (f"- {line}" for line in lines)
+        yield ""
     yield from _arms(summary)
     yield from _attempts(summary)
 
@@ -157,10 +161,17 @@ def _arms(summary: Summary) -> Iterator[str]:
     yield "| regime | arm | chosen | whole curve |\n|---|---|---|---|"
     for regime, found in tuned["regimes"].items():
         for arm, curve in found["curves"].items():
-            told = ", ".join(f"{value:g}: {'diverged' if score is None else f'{score:.2%}'}" for value, score in curve)
+            told = ", ".join(f"{value:g}: {_score(spec.tuning.metric, score)}" for value, score in curve)
             chosen = ", ".join(f"{name} {value:g}" for name, value in found["chosen"][arm].items())
             yield f"| {regime} | {arm} | {chosen}{' (at the edge)' if arm in found['at_edge'] else ''} | {told} |"
     yield ""
+
+
+def _score(metric: str, score: float | None) -> str:
+    if score is None:
+        return "diverged"
+    percent = "%" if unit_of(metric) == "points" else ""
+    return f"{in_unit(metric, score, signed=False)}{percent}"
 
 
 def _attempts(summary: Summary) -> Iterator[str]:

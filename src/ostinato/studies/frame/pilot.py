@@ -10,6 +10,7 @@ from ostinato.evaluation import n_to_decide
 from ostinato.studies.frame.cells import Cell, Request
 from ostinato.studies.frame.engines import engine_of
 from ostinato.studies.frame.study import Study
+from ostinato.studies.frame.tuning import settings_of
 
 __all__ = ["pilot"]
 
@@ -26,7 +27,8 @@ def pilot(study: Study, seeds: int, *, engine: str = "local", workers: int | Non
     spec = study.spec
     grids = spec.tuning.grids if spec.tuning is not None else {}
     metric = spec.tuning.metric if spec.tuning is not None else spec.primary.metric
-    middle = {arm: {grid.setting: grid.values[len(grid.values) // 2]} for arm, grid in grids.items()}
+    middles = {arm: {grid.setting: grid.values[len(grid.values) // 2]} for arm, grid in grids.items()}
+    middle = {arm: settings_of(spec, arm, middles) for arm in grids}
     rows = []
     for regime in spec.regimes:
         cells = tuple(Cell(arm, seed, setting) for seed in range(100 - seeds, 100) for arm, setting in middle.items())

@@ -11,7 +11,10 @@ from typing import Any, Literal
 from ostinato.core import documents
 from ostinato.errors import ConfigError, suggest
 
-__all__ = ["Contrast", "Grid", "Profile", "Regime", "Role", "Spec", "Tuning"]
+__all__ = ["FASHION_MNIST", "Contrast", "Grid", "Profile", "Regime", "Role", "Spec", "Tuning"]
+
+FASHION_MNIST = "1c2b8fe0b17dc4f475a153259444a54ca00b279894f63b8c58e52ffdaa10ee8d"
+"""SHA-256 of the Fashion-MNIST that the studies were specified for."""
 
 Role = Literal["primary", "required", "literal", "secondary"]
 Profile = Literal["smoke", "full"]
@@ -51,7 +54,7 @@ class Grid:
         setting: What is chosen, such as ``"peak"``.
         values: Where the search begins.
         factor: A best value at the edge extends the grid by this factor beyond it.
-        extensions: How often it may do so.
+        extensions: How often it may do so; 0 where the values are all there are, such as shares of a cycle, and have no edge.
     """
 
     setting: str
@@ -66,7 +69,8 @@ class Tuning:
 
     Attributes:
         grids: From arm to what is chosen for it. Every arm here gets the same number of runs at first.
-        inherits: From arm to the arm whose chosen settings it takes over: what the causal controls do.
+        inherits: From arm to the arm whose chosen settings it takes over: what the causal controls do. An arm that has a grid too is tuned
+            after that arm, with the settings that it takes over in place.
         metric: The number, measured on validation data, whose mean over the seeds is to be smallest.
         seeds: Development seeds.
     """

@@ -13,7 +13,7 @@ from ostinato.studies.frame.spec import Regime, Spec
 
 __all__ = ["NAMES", "Study", "find", "perform"]
 
-NAMES = ("snapshot-ensemble", "restart-shapes")
+NAMES = ("snapshot-ensemble", "restart-shapes", "antiphase-regularisation", "weight-decay-phase", "batchnorm-momentum")
 """Every study, in the order of the page of evidence."""
 
 
@@ -26,12 +26,14 @@ class Study:
         measure: Measures the cells of one request, in any order.
         together: Divides a regime's cells, under a stage, into those that one process measures at once.
         remarks: Sentences about the records of one regime, beside the verdict.
+        across: Sentences about the records of all regimes together, which no verdict rests on.
     """
 
     spec: Spec
     measure: Callable[[Request], Iterable[Measurement]]
     together: Callable[[Regime, Stage, tuple[Cell, ...]], Iterable[tuple[Cell, ...]]]
     remarks: Callable[[Sequence[dict[str, Any]]], list[str]]
+    across: Callable[[Sequence[dict[str, Any]]], list[str]] | None = None
 
 
 def find(name: str) -> Study:

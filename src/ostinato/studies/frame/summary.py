@@ -16,6 +16,7 @@ from ostinato.studies.frame.study import Study
 
 __all__ = ["Summary", "in_unit", "summarise", "unit_of"]
 
+_DECIMALS = {"nll_gap": 5}
 _SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement")
 
 
@@ -89,11 +90,11 @@ def summarise(study: Study, root: Path, profile: Profile = "full", *, images: bo
 def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
     """Return a number as it is read: shares in percentage points, everything else in its own unit.
 
-    >>> in_unit("error", 0.0123), in_unit("nll", -0.5)
-    ('+1.23', '-0.500')
+    >>> in_unit("error", 0.0123), in_unit("nll", -0.5), in_unit("nll_gap", 0.00021)
+    ('+1.23', '-0.500', '+0.00021')
     """
     sign = "+" if signed else ""
-    return f"{100 * value:{sign}.2f}" if metric in _SHARES else f"{value:{sign}.3f}"
+    return f"{100 * value:{sign}.2f}" if metric in _SHARES else f"{value:{sign}.{_DECIMALS.get(metric, 3)}f}"
 
 
 def unit_of(metric: str) -> str:

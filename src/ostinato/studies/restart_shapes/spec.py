@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ostinato.studies.frame.spec import Contrast, Grid, Regime, Role, Spec, Tuning
+from ostinato.studies.frame.spec import FASHION_MNIST, Contrast, Grid, Regime, Role, Spec, Tuning
 
 __all__ = ["SPEC"]
 
-_FASHION = "1c2b8fe0b17dc4f475a153259444a54ca00b279894f63b8c58e52ffdaa10ee8d"
 _GRID = Grid("rate", (0.25, 0.5, 1.0, 2.0, 4.0))
 _SMOKE = {"examples": 256, "epochs": 10, "judged_on": 300}
 _UNDERFIT = {"examples": 10_000, "epochs": 20, "cycles": 5, "pool": 2, "batch": 64, "target": 0.17}
@@ -55,7 +54,7 @@ SPEC = Spec(
             "sgd-10k",
             "SGD, 10,000 images, 20 epochs",
             "fashion-mnist",
-            _FASHION,
+            FASHION_MNIST,
             {**_UNDERFIT, "optimizer": "sgd", "unit": 0.1},
             _SMOKE,
         ),
@@ -63,7 +62,7 @@ SPEC = Spec(
             "sgd-2500",
             "SGD, 2,500 images, 80 epochs",
             "fashion-mnist",
-            _FASHION,
+            FASHION_MNIST,
             {**_OVERFIT, "optimizer": "sgd", "unit": 0.1},
             _SMOKE,
         ),
@@ -71,7 +70,7 @@ SPEC = Spec(
             "adamw-10k",
             "AdamW, 10,000 images, 20 epochs",
             "fashion-mnist",
-            _FASHION,
+            FASHION_MNIST,
             {**_UNDERFIT, "optimizer": "adamw", "unit": 0.003},
             _SMOKE,
         ),
@@ -79,7 +78,7 @@ SPEC = Spec(
             "adamw-2500",
             "AdamW, 2,500 images, 80 epochs",
             "fashion-mnist",
-            _FASHION,
+            FASHION_MNIST,
             {**_OVERFIT, "optimizer": "adamw", "unit": 0.003},
             _SMOKE,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.studies.frame.spec import Contrast, Grid, Regime, Spec, Tuning
+from ostinato.studies.frame.spec import FASHION_MNIST, Contrast, Grid, Regime, Spec, Tuning
 
 __all__ = ["SPEC"]
 
@@ -48,7 +48,7 @@ SPEC = Spec(
             "fashion-10k",
             "Fashion-MNIST, 10,000 images, 20 epochs",
             "fashion-mnist",
-            "1c2b8fe0b17dc4f475a153259444a54ca00b279894f63b8c58e52ffdaa10ee8d",
+            FASHION_MNIST,
             {"examples": 10_000, "epochs": 20, "pool": 2, "batch": 64},
             {"examples": 512, "epochs": 5, "judged_on": 300},
         ),
