@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "ostinato"
 # Each part may import the parts of lower rank, and itself. What is not listed here is refused, so that a new part gets its place.
 RANKS: dict[str, int] = {
     "errors": -1, "_version": -1,
-    "atomic": 0,
+    "atomic": 0, "cluster": 0,
     "core": 1,
     "schedules": 2, "_samples": 2, "evaluation": 2, "_data": 2, "records": 2,
     "plotting": 3, "storage": 3, "targets": 3, "data": 3, "augment": 3, "export": 3,

@@ -47,6 +47,7 @@ _BY_KEY = {
     "lr": RATE, "weight_decay": RATE, "eps": RATE, "momentum": BETA, "dampening": PROBABILITY, "label_smoothing": PROBABILITY,
 }  # fmt: skip
 _PROBABILITIES = ("p", "drop_prob", "dropout", "drop_rate")
+_AUGMENTING = ("RandomShift", "InputNoise")
 
 
 def domain_of(address: Address) -> Domain:
@@ -55,20 +56,23 @@ def domain_of(address: Address) -> Domain:
     >>> str(domain_of(Address.parse("model:Dropout.p"))), str(domain_of(Address.parse("optimizer.betas.0")))
     ('a probability in [0, 1]', 'a number in [0, 1)')
     """
+    if address.key == "strength" and _augments(address):
+        return STRENGTH
     if address.owner is not None:
         drops = "Drop" in address.owner or address.owner == "StochasticDepth"
         if address.key == "momentum" or (drops and address.key in _PROBABILITIES):
             return PROBABILITY
         if (address.owner, address.key) == ("FocalLoss", "gamma"):
             return RATE
-        if address.owner in ("RandomShift", "InputNoise") and address.key == "strength":
-            return STRENGTH
         return _BY_KEY.get(address.key, FINITE)
     if len(address.path) >= 2 and address.path[-2] == "betas":
         return BETA
-    if address.key == "strength" and "augment" in (address.root, *address.path):
-        return STRENGTH
     return _BY_KEY.get(address.key, FINITE)
+
+
+def _augments(address: Address) -> bool:
+    """Whether an address is that of augmentation: a batch's, or a layer's."""
+    return address.owner in _AUGMENTING if address.owner else "augment" in (address.root, *address.path)
 
 
 def check(curve: Curve, domain: Domain, total: int, *, factor: float = 1.0) -> tuple[int, float] | None:

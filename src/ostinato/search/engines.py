@@ -13,11 +13,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ostinato import errors
+from ostinato.cluster import ADDRESS, connected, ray_module
 from ostinato.errors import ConfigError, OstinatoError, RunInterruptedError, suggest
 from ostinato.search.queue import Queue
 from ostinato.search.storage import open_storage
 from ostinato.search.trials import Laboratory
-from ostinato.search.worker import TOGETHER, Worker
+from ostinato.search.worker import TOGETHER, Worker, obey
 from ostinato.training.signals import StopRequest
 
 __all__ = ["ENGINES", "Crew", "check_engine", "crew_of"]
@@ -62,7 +63,7 @@ def check_engine(name: str, workers: int | None = None) -> str:
             "workers: the population engine is one process; leave --workers out, or choose --engine processes"
         )
     if name == "ray":
-        _ray()
+        ray_module("engine")
     return name
 
 
@@ -74,7 +75,7 @@ def crew_of(name: str, workers: int | None, errand: Errand) -> Crew:
     if name == "processes":
         return lambda queue, laboratory, stop, progress: _Processes(errand, count, queue, stop, progress).run()
     if name == "ray":
-        return lambda queue, laboratory, stop, progress: _on_ray(errand, count, queue, stop, progress)
+        return lambda queue, laboratory, stop, progress: _on_ray(errand, count, stop)
     return lambda queue, laboratory, stop, progress: Worker(queue, laboratory, TOGETHER, stop, progress).run()
 
 
@@ -111,13 +112,8 @@ class _Processes:
                 for connection in wait(list(self._running), timeout=_LOOK_S):
                     self._ended(connection)  # type: ignore[arg-type]  # wait hands back what it was given
                 if self._progress is not None:
-                    trials = self._queue.trials()
-                    planned = self._queue.setup.trials
-                    self._progress(planned - sum(not trial.state.is_finished() for trial in trials), planned)
-                if self._stop.name is not None:
-                    raise RunInterruptedError(
-                        f"{self._stop.name}: trials that were begun wait again; run the same command to go on"
-                    )
+                    self._progress(*self._queue.progress)
+                obey(self._stop)
         finally:
             self._dismiss()
 
@@ -172,27 +168,12 @@ def _serve(errand: Errand, connection: Connection) -> None:
 # -- a Ray cluster -----------------------------------------------------------------------------------------------------
 
 
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise ConfigError("engine: Ray is not installed; type: pip install 'ostinato[ray]'") from None
-    return ray
-
-
-def _on_ray(
-    errand: Errand, count: int, queue: Queue, stop: StopRequest, progress: Callable[[int, int], None] | None
-) -> None:
-    ray, cluster = _ray(), os.environ.get("RAY_ADDRESS")
-    if cluster and errand.url.startswith("sqlite"):
+def _on_ray(errand: Errand, count: int, stop: StopRequest) -> None:
+    if os.environ.get(ADDRESS) and errand.url.startswith("sqlite"):
         raise ConfigError(
             "storage: the machines of a cluster do not share a file; give --storage postgresql://USER@HOST/DATABASE"
         )
-    own = not ray.is_initialized()
-    if own:
-        sizes = {} if cluster else {"num_cpus": count, "include_dashboard": False}
-        ray.init(address=cluster, configure_logging=False, log_to_driver=False, **sizes)
-    try:
+    with connected(count) as ray:
         task = ray.remote(num_cpus=1, max_retries=_RESTARTS)(_serve_on_ray)
         waiting = [task.remote(errand) for _ in range(count)]
         while waiting:
@@ -200,13 +181,7 @@ def _on_ray(
             for name, words in ray.get(done):
                 if name:
                     raise getattr(errors, name, OstinatoError)(words)
-            if stop.name is not None:
-                raise RunInterruptedError(
-                    f"{stop.name}: trials that were begun wait again; run the same command to go on"
-                )
-    finally:
-        if own:
-            ray.shutdown()
+            obey(stop)
 
 
 def _serve_on_ray(errand: Errand) -> tuple[str, str]:

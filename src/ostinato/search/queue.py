@@ -153,6 +153,12 @@ class Queue:
         """Whether a trial waits or runs."""
         return bool(self.trials(TrialState.WAITING, TrialState.RUNNING))
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many trials have ended, of how many."""
+        waiting = len(self.trials(TrialState.WAITING, TrialState.RUNNING))
+        return max(0, self.setup.trials - waiting), self.setup.trials
+
     def _recover(self) -> None:
         """Give trials of workers without a sign of life back to the queue."""
         with quiet():

@@ -17,7 +17,7 @@ from ostinato.search.queue import Queue, Told
 from ostinato.search.trials import Laboratory, Outcome
 from ostinato.training.signals import StopRequest
 
-__all__ = ["TOGETHER", "Worker", "batch_of"]
+__all__ = ["TOGETHER", "Worker", "batch_of", "obey"]
 
 TOGETHER = "population"
 _MOST_AT_ONCE = 256
@@ -121,15 +121,19 @@ class Worker:
 
     def _obey(self) -> bool:
         """Stop where that was asked for; False otherwise, so that it can stand where something may prune."""
-        if self.stop.name is not None:
-            raise RunInterruptedError(
-                f"{self.stop.name}: trials that were begun wait again; run the same command to go on"
-            )
+        obey(self.stop)
         return False
 
     def _tell_progress(self) -> None:
         if self.progress is not None:
-            trials = self.queue.trials()
-            planned = self.queue.setup.trials
-            waiting = sum(not trial.state.is_finished() for trial in trials)
-            self.progress(max(0, planned - waiting), planned)
+            self.progress(*self.queue.progress)
+
+
+def obey(stop: StopRequest) -> None:
+    """End the work where a signal asked for it.
+
+    Raises:
+        RunInterruptedError: One did.
+    """
+    if stop.name is not None:
+        raise RunInterruptedError(f"{stop.name}: trials that were begun wait again; run the same command to go on")

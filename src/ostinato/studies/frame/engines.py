@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from ostinato.cluster import connected, ray_module
 from ostinato.errors import ConfigError, RunInterruptedError, suggest
 from ostinato.studies.frame.cells import Measurement, Request
 from ostinato.studies.frame.study import perform
@@ -110,28 +111,19 @@ def _one_thread() -> None:
 
 
 class _Ray:
-    """A Ray cluster: the one that is connected already, the one at ``RAY_ADDRESS``, or one of this machine."""
+    """A Ray cluster, as `ostinato.cluster` finds it."""
 
     def __init__(self, workers: int | None) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise ConfigError("--engine ray: Ray is not installed; type: pip install 'ostinato[ray]'") from None
-        self._ray: Any = ray
+        ray_module("--engine ray")
         self._workers = workers
-        self._started = False
 
     def __enter__(self) -> Self:
-        if not self._ray.is_initialized():
-            address = os.environ.get("RAY_ADDRESS")
-            own = {} if address else {"num_cpus": self._workers or os.cpu_count(), "include_dashboard": False}
-            self._ray.init(address=address, configure_logging=False, log_to_driver=False, **own)
-            self._started = True
+        self._stack = ExitStack()
+        self._ray: Any = self._stack.enter_context(connected(self._workers))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._started:
-            self._ray.shutdown()
+        self._stack.close()
 
     def carry_out(self, requests: Sequence[Request]) -> Iterator[list[Measurement]]:
         remote = self._ray.remote(num_cpus=1, max_retries=2)(_perform_alone)
