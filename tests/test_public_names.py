@@ -13,9 +13,10 @@ import ostinato
 
 PUBLIC: dict[str, set[str]] = {
     "ostinato": {
-        "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "controls", "data", "errors",
+        "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "balanced", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "population", "range_test", "schedule", "schedules", "was_stepped", "wave",
     },
+    "ostinato.balance": {"Total", "balanced", "strengths_of", "total_of"},
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},
     "ostinato.data": {"Batch", "Collate", "CountedSampler", "Indices", "Place", "ScheduledDataset", "ScheduledLoader", "counted"},

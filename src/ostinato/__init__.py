@@ -20,6 +20,7 @@ from ostinato.schedules import Schedule, one_cycle
 if TYPE_CHECKING:
     from ostinato import controls, data, evaluation, nn, population
     from ostinato._data.shared import SharedValue
+    from ostinato.balance import balanced
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
     from ostinato.scheduler import Scheduler
@@ -35,6 +36,7 @@ __all__ = [
     "SharedValue",
     "SnapshotEnsemble",
     "__version__",
+    "balanced",
     "controls",
     "data",
     "errors",
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "balanced": "ostinato.balance",
     "Scheduler": "ostinato.scheduler",
     "SharedValue": "ostinato._data.shared",
     "SnapshotEnsemble": "ostinato.ensembles",
