@@ -37,7 +37,7 @@ def compare(
     data: Annotated[
         str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, mlp, linear, or module:factory.")] = None,
+    model: Annotated[str | None, typer.Option(help="cnn, resnet, mlp, linear, or module:factory.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
     total: Annotated[str | None, typer.Option(help="Length of each run, such as 10ep or 5000step.")] = None,
     output: Annotated[

@@ -105,7 +105,7 @@ class ModelConfig(Table):
     """What to train: the ``name`` of a model or a ``factory``; without either, chosen by the data's shape.
 
     Attributes:
-        name: ``cnn``, ``mlp`` or ``linear``.
+        name: ``cnn``, ``resnet``, ``mlp`` or ``linear``.
         factory: ``"module:name"`` returning a ``torch.nn.Module``.
         args: Arguments of either.
     """
