@@ -28,7 +28,8 @@ PUBLIC: dict[str, set[str]] = {
     },
     "ostinato.comparison": {"ArmScore", "Comparison", "ComparisonFolder", "Effect", "Summary", "compare", "judge", "resume", "summarise"},
     "ostinato.controls": {
-        "NAMES", "Control", "constant", "cosine", "in_phase", "linear", "make", "phase_shuffled", "shuffled", "sorted", "tuned_constant",
+        "NAMES", "Control", "constant", "cosine", "in_phase", "linear", "make", "matched_decay", "matched_product", "phase_shuffled",
+        "shifted", "shifts", "shuffled", "sorted", "tuned_constant",
     },
     "ostinato.evaluation": {
         "CalibrationCurve", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks",
