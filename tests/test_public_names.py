@@ -14,7 +14,7 @@ import ostinato
 PUBLIC: dict[str, set[str]] = {
     "ostinato": {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "balanced", "controls", "data", "errors",
-        "evaluation", "mirror", "nn", "one_cycle", "population", "range_test", "schedule", "schedules", "was_stepped", "wave",
+        "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "was_stepped", "wave",
     },
     "ostinato.balance": {"Total", "balanced", "strengths_of", "total_of"},
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ostinato.balance import balanced
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
+    from ostinato.nn.groups import parameter_groups
     from ostinato.scheduler import Scheduler
     from ostinato.search import range_test
 
@@ -44,6 +45,7 @@ __all__ = [
     "mirror",
     "nn",
     "one_cycle",
+    "parameter_groups",
     "population",
     "range_test",
     "schedule",
@@ -57,6 +59,7 @@ _LAZY = {
     "Scheduler": "ostinato.scheduler",
     "SharedValue": "ostinato._data.shared",
     "SnapshotEnsemble": "ostinato.ensembles",
+    "parameter_groups": "ostinato.nn.groups",
     "range_test": "ostinato.search",
     "was_stepped": "ostinato.mixed_precision",
 }

@@ -108,6 +108,13 @@ def run_report(
     session, resolved = loop.session, loop.session.scheduler.resolved
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     tests = [(record["step"], record["test"]) for record in records if "test" in record]
+    norms = [(record["step"], record["weight_norm"]) for record in records if "weight_norm" in record]
+    metrics = [
+        Series(f"test {name}", [step for step, _ in tests], [test[name] for _, test in tests], "metric")
+        for name in ("error", "nll")
+    ]
+    if norms:
+        metrics.append(Series("weight norm", [step for step, _ in norms], [norm for _, norm in norms], "metric"))
     evaluation = None
     if document["members"]:
         parts = {key: document[key] for key in ("members", "disagreement", "calibration", "examples")}
@@ -130,10 +137,7 @@ def run_report(
         snapshots=document["snapshots"],
         schedules=schedule_series(resolved),
         losses=[Series("train loss", [step for step, _ in losses], [loss for _, loss in losses], "loss")],
-        metrics=[
-            Series(f"test {name}", [step for step, _ in tests], [test[name] for _, test in tests], "metric")
-            for name in ("error", "nll")
-        ],
+        metrics=metrics,
         evaluation=evaluation,
         plan_toml=resolved.plan.to_toml(),
         plan_rows=plan_rows(resolved),
