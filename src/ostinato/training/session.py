@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, FollowedError, OstinatoError, StateError
 from ostinato.scheduler import Scheduler
-from ostinato.training import datasets, models, optimizers
+from ostinato.training import datasets, models, optimizers, recipes
 from ostinato.training.batches import Batches, EpochOrder, seeded
 from ostinato.training.config import RunConfig
 from ostinato.training.datasets import Data, Split
-from ostinato.training.defaults import DEFAULT_TOTAL, default_plan
+from ostinato.training.defaults import DEFAULT_RECIPE, DEFAULT_TOTAL
 from ostinato.training.randomness import seed_everything
 
 __all__ = ["Session", "in_order", "is_first_process", "launched", "resolve_config"]
@@ -32,16 +32,15 @@ def resolve_config(config: RunConfig) -> RunConfig:
     """Return the configuration with a plan and a total filled in, checked as far as it can be without data.
 
     Raises:
+        ConfigError: The recipe or the optimizer cannot be.
         PlanError: The plan cannot be.
     """
-    if config.plan is None or not config.plan.get("bind"):
+    document, recipe = config.plan or {}, config.train.recipe
+    if recipe is not None or not document.get("bind"):
         probe = optimizers.build(config.optimizer.name, nn.Linear(1, 1), **config.optimizer.options)
-        plan = default_plan(probe)
-        if config.plan is not None:
-            document = plan.to_document() | {key: value for key, value in config.plan.items() if key != "bind"}
-            plan = Plan.from_document(document)
-    else:
-        plan = Plan.from_document(config.plan)
+        rate = float(probe.param_groups[0]["lr"])
+        document = recipes.merged(document, DEFAULT_RECIPE if recipe is None else recipe, rate)
+    plan = Plan.from_document(document)
     if plan.total is None:
         plan = plan.replace({"total": DEFAULT_TOTAL})
     if plan.unit != "step":
@@ -98,6 +97,8 @@ class Session:
             data.train, order, workers=train.workers, rank=fabric.global_rank, world_size=fabric.world_size
         )
         plan = Plan.from_document(config.plan or {})
+        if train.recipe is not None:
+            recipes.demand_fit(train.recipe, plan.bound, model, optimizer, criterion)
         scheduler = plan.bind(
             optimizer=optimizer,
             model=model,
