@@ -20,7 +20,9 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},
     "ostinato.data": {"Batch", "Collate", "CountedSampler", "Indices", "Place", "ScheduledDataset", "ScheduledLoader", "counted"},
-    "ostinato.ensembles": {"Evaluation", "Member", "MethodChoice", "SingleModel", "SnapshotEnsemble"},
+    "ostinato.ensembles": {
+        "Evaluation", "GapByPhase", "Member", "MethodChoice", "NormGap", "NormGapRecord", "SingleModel", "SnapshotEnsemble", "norm_gap",
+    },
     "ostinato.errors": {
         "ConfigError", "DamagedSnapshotWarning", "DataError", "DomainError", "FollowedError", "ForeignWriteWarning", "NonFiniteError", "OstinatoError",
         "OstinatoWarning", "PastTotalWarning", "PhaseLockWarning", "PlanError", "PopulationFallbackWarning", "RecompileWarning", "RunInterruptedError", "SingleModelWarning", "StateError", "StorageError", "TargetError",
@@ -32,7 +34,7 @@ PUBLIC: dict[str, set[str]] = {
         "shifted", "shifts", "shuffled", "sorted", "tuned_constant",
     },
     "ostinato.evaluation": {
-        "CalibrationCurve", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks",
+        "CalibrationCurve", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks", "at_phases",
         "at_temperature", "at_troughs", "average_precision", "balanced_error", "brier", "by_phase", "calibration_curve", "chance_of_verdict",
         "conclude", "coprime", "decide", "decide_unpaired", "disagreement", "ece", "error", "every", "examine", "holm", "jittered", "judge",
         "low_discrepancy", "n_to_decide", "nll", "nll_at_temperature", "paired_t", "phases_seen", "studentised_bootstrap",
