@@ -24,6 +24,7 @@ from ostinato.training.changes import plan_difference, table_difference, tables
 from ostinato.training.checkpoint import Checkpoint, CheckpointStore
 from ostinato.training.folder import RunFolder
 from ostinato.training.log import MetricsLog
+from ostinato.training.norm_gaps import NormGaps
 from ostinato.training.observer import Observer
 from ostinato.training.randomness import random_states, restore_random_states
 from ostinato.training.session import Session
@@ -57,6 +58,7 @@ class TrainingLoop:
         self.checkpoints = CheckpointStore(self.folder.checkpoints)
         log_every = session.config.train.log_every
         self._norm_every = log_every * math.ceil(self.total / (_NORMS * log_every))
+        self._norm_gaps = NormGaps(session)
         self.elapsed_before = 0.0
         self._started: float | None = None
         self._mark: dict[str, Any] | None = None
@@ -189,6 +191,9 @@ class TrainingLoop:
             log.write(record if norm is None else {**record, "weight_norm": norm})
         if tick.cycle_end:
             self.observer.captured(self.snapshots.capture(tick))
+        gap = self._norm_gaps.after(tick)
+        if gap is not None:
+            log.write({"step": tick.step, "cycle": tick.cycle, "phase": tick.phase, "norm_gap": gap})
         if tick.cycle_end or last or self._evaluation_due(tick.step + 1):
             metrics = self.score()
             log.write({"step": tick.step, "cycle": tick.cycle, "test": metrics})

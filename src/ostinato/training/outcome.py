@@ -115,6 +115,7 @@ def run_report(
     ]
     if norms:
         metrics.append(Series("weight norm", [step for step, _ in norms], [norm for _, norm in norms], "metric"))
+    metrics += norm_series(records)
     evaluation = None
     if document["members"]:
         parts = {key: document[key] for key in ("members", "disagreement", "calibration", "examples")}
@@ -148,6 +149,17 @@ def run_report(
         status=status,
         message=message,
     )
+
+
+def norm_series(records: list[dict[str, Any]]) -> list[Series]:
+    """Return the batch-norm gap and the distances of the running statistics, where they were measured."""
+    gaps = [(record["step"], record["norm_gap"]) for record in records if "norm_gap" in record]
+    names = {"gap": "batch-norm gap", "mean": "running mean distance", "variance": "running variance distance"}
+    return [
+        Series(words, [step for step, _ in gaps], [gap[name] for _, gap in gaps], "metric")
+        for name, words in names.items()
+        if gaps
+    ]
 
 
 def schedule_series(resolved: ResolvedPlan) -> list[Series]:

@@ -127,7 +127,7 @@ class Session:
         try:
             with seeded(self.config.train.seed), torch.no_grad(), self.evaluating():
                 inputs, targets = next(iter(in_order(self.data.train, 2)))
-                prepared, _ = _prepared(self, inputs, targets)
+                prepared, _ = self.prepared(inputs, targets)
                 logits = self.model(prepared)
         except OstinatoError:
             raise
@@ -193,14 +193,14 @@ class Session:
         """Return a batch on the run's device."""
         return self.fabric.to_device(batch)
 
+    def prepared(self, inputs: Any, targets: Any) -> tuple[Any, Tensor]:
+        """Return inputs and targets on the run's device and in its precision."""
+        inputs, targets = self.to_device((inputs, targets))
+        return self.precision.convert_input(inputs), targets
+
     def test_batches(self) -> Any:
         """Return the test set's batches (inputs, targets), in order, on the run's device and in its precision."""
-        return (_prepared(self, inputs, targets) for inputs, targets in in_order(self.data.test))
-
-
-def _prepared(session: Session, inputs: Any, targets: Any) -> tuple[Any, Tensor]:
-    inputs, targets = session.to_device((inputs, targets))
-    return session.precision.convert_input(inputs), targets
+        return (self.prepared(inputs, targets) for inputs, targets in in_order(self.data.test))
 
 
 def in_order(dataset: Dataset[Any], size: int = _TEST_BATCH) -> Any:
