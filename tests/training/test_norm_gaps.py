@@ -34,7 +34,7 @@ class Measuring(Observer):
 
     def updated(self, tick: Tick, loss: float) -> None:
         if tick.step in (0, 11):
-            batches = list(in_order(self.session.data.train, 160))[:3]  # 3 batches of 160 are the first 480 of 512
+            batches = list(in_order(self.session.data.train, 160))[:1]  # one batch of 160 is what fits into 256
             self.found[tick.step] = norm_gap(self.session.model, batches).gap
 
 
@@ -74,3 +74,9 @@ def test_a_resumed_run_has_the_same_gaps_and_weights(
 def test_a_batch_larger_than_the_sample_is_cut(tmp_path: Path) -> None:
     train(config({"total": 4, "cycle": {"count": 2}}, train__batch_size=700), tmp_path / "run")
     assert len(logged(tmp_path / "run")) == 4
+
+
+def test_of_many_cycles_about_ten_are_measured(tmp_path: Path) -> None:
+    train(config({"total": 58, "cycle": {"period": 2}}, train__batch_size=700), tmp_path / "run")
+    cycles = sorted({record["step"] // 2 for record in logged(tmp_path / "run")})
+    assert cycles == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]

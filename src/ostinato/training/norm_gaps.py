@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import Any
 
@@ -13,25 +14,28 @@ from ostinato.training.session import Session, in_order
 
 __all__ = ["NormGaps"]
 
-_EXAMPLES = 512
+_EXAMPLES = 256
+_CYCLES = 10
 _SHORT = {"gap": "gap", "mean_distance": "mean", "variance_distance": "variance"}
 
 
 class NormGaps:
     """Measures the gap on the first examples of the training data, in batches of the size that trains.
 
-    It measures nothing where the model has no batch norm, where a run of several processes would have to wait for one of them, and where
+    Of a run of many cycles about ten are measured, evenly, the last among them. It measures nothing where the model has no batch norm, where a run of several processes would have to wait for one of them, and where
     there are too few examples for a batch.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._batches: list[Any] | None = None
+        self._cycles = len(session.scheduler.resolved.cycles)
+        self._stride = math.ceil(self._cycles / _CYCLES)
         self._wanted = bool(norm_layers(session.model)) and session.fabric.world_size == 1
 
     def after(self, tick: Tick) -> dict[str, float] | None:
         """Return gap and distances after an update that was a cycle's peak or end; None otherwise."""
-        if not self._wanted or not (tick.peak or tick.cycle_end):
+        if not self._wanted or not (tick.peak or tick.cycle_end) or (self._cycles - 1 - tick.cycle) % self._stride:
             return None
         if self._batches is None:
             self._batches = self._drawn()
