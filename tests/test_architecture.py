@@ -19,7 +19,7 @@ RANKS: dict[str, int] = {
     "errors": -1, "_version": -1,
     "atomic": 0, "cluster": 0,
     "core": 1,
-    "schedules": 2, "_samples": 2, "evaluation": 2, "_data": 2, "records": 2,
+    "schedules": 2, "_samples": 2, "balance": 2, "evaluation": 2, "_data": 2, "records": 2,
     "plotting": 3, "storage": 3, "targets": 3, "data": 3, "augment": 3, "export": 3,
     "state": 4, "ensembles": 4, "mixed_precision": 4, "nn": 4,
     "driver": 5, "compilation": 5, "views": 6, "scheduler": 7,
@@ -55,6 +55,7 @@ NO_TORCH = (
     "controls",
     "records",
     "_samples",
+    "balance",
     "plotting",
 )
 

@@ -43,6 +43,20 @@ def test_one_lane_a_target_on_one_axis() -> None:
     assert "mirror" in axes[2].get_title(loc="right")
 
 
+def test_the_total_of_rate_and_strengths_has_the_last_lane() -> None:
+    total = figure(a_plan(**{"optimizer.lr/scale": "linear"}).resolve(steps_per_epoch=391)).axes[3]
+    assert total.get_title(loc="left") == "total of rate and strengths"
+    assert total.get_title(loc="right").endswith("·  constant")
+    steps, values = total.lines[0].get_data()
+    assert np.ptp(values) == 0.0
+    assert steps[0] == 391  # after the warm-up
+    uneven = figure(a_plan().resolve(steps_per_epoch=391)).axes[3]  # the rate is geometric, the mirror is not
+    assert "spread" in uneven.get_title(loc="right")
+    assert np.ptp(uneven.lines[0].get_data()[1]) > 0.05
+    plain = a_plan().replace({"model:Dropout.p": None})
+    assert len(figure(plain.resolve(steps_per_epoch=391)).axes) == 2
+
+
 def test_the_curves_are_the_tables_values() -> None:
     resolved = a_plan().resolve(steps_per_epoch=391)
     for ax, target in zip(plot(resolved), resolved.targets, strict=True):
@@ -53,8 +67,8 @@ def test_the_curves_are_the_tables_values() -> None:
 def test_epochs_are_a_second_scale_where_they_are_known() -> None:
     axes = plot(a_plan().resolve(steps_per_epoch=391))
     axes[0].figure.draw_without_rendering()
-    known = axes[-1].child_axes
-    unknown = plot(a_plan(total=510, warmup=10, **{"cycle.period": 100}).resolve())[-1].child_axes
+    known = axes[0].figure.axes[-1].child_axes
+    unknown = figure(a_plan(total=510, warmup=10, **{"cycle.period": 100}).resolve()).axes[-1].child_axes
     assert len(known) == 1
     assert known[0].get_xlim() == pytest.approx((0, 51))
     assert not unknown

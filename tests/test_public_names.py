@@ -13,17 +13,20 @@ import ostinato
 
 PUBLIC: dict[str, set[str]] = {
     "ostinato": {
-        "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "controls", "data", "errors",
-        "evaluation", "mirror", "nn", "one_cycle", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
+        "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "balanced", "controls", "data", "errors",
+        "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",
     },
+    "ostinato.balance": {"Total", "balanced", "strengths_of", "total_of"},
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},
     "ostinato.data": {"Batch", "Collate", "CountedSampler", "Indices", "Place", "ScheduledDataset", "ScheduledLoader", "counted"},
-    "ostinato.ensembles": {"Evaluation", "Member", "MethodChoice", "SingleModel", "SnapshotEnsemble"},
+    "ostinato.ensembles": {
+        "Evaluation", "GapByPhase", "Member", "MethodChoice", "NormGap", "NormGapRecord", "SingleModel", "SnapshotEnsemble", "norm_gap",
+    },
     "ostinato.errors": {
         "ConfigError", "DamagedSnapshotWarning", "DataError", "DomainError", "FollowedError", "ForeignWriteWarning", "NonFiniteError", "OstinatoError",
         "OstinatoWarning", "PastTotalWarning", "PhaseLockWarning", "PlanError", "PopulationFallbackWarning", "RecompileWarning", "RunInterruptedError", "SingleModelWarning", "StateError", "StorageError", "TargetError",
@@ -31,10 +34,11 @@ PUBLIC: dict[str, set[str]] = {
     },
     "ostinato.comparison": {"ArmScore", "Comparison", "ComparisonFolder", "Effect", "Summary", "compare", "judge", "resume", "summarise"},
     "ostinato.controls": {
-        "NAMES", "Control", "constant", "cosine", "in_phase", "linear", "make", "phase_shuffled", "shuffled", "sorted", "tuned_constant",
+        "NAMES", "Control", "constant", "cosine", "in_phase", "linear", "make", "matched_decay", "matched_product", "phase_shuffled",
+        "shifted", "shifts", "shuffled", "sorted", "tuned_constant",
     },
     "ostinato.evaluation": {
-        "CalibrationCurve", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks",
+        "CalibrationCurve", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks", "at_phases",
         "at_temperature", "at_troughs", "average_precision", "balanced_error", "brier", "by_phase", "calibration_curve", "chance_of_verdict",
         "conclude", "coprime", "decide", "decide_unpaired", "disagreement", "ece", "error", "every", "examine", "holm", "jittered", "judge",
         "low_discrepancy", "n_to_decide", "nll", "nll_at_temperature", "paired_t", "phases_seen", "studentised_bootstrap",

@@ -20,8 +20,10 @@ from ostinato.schedules import Schedule, one_cycle
 if TYPE_CHECKING:
     from ostinato import augment, controls, data, evaluation, nn, population, search
     from ostinato._data.shared import SharedValue
+    from ostinato.balance import balanced
     from ostinato.ensembles import SnapshotEnsemble
     from ostinato.mixed_precision import was_stepped
+    from ostinato.nn.groups import parameter_groups
     from ostinato.scheduler import Scheduler
     from ostinato.search import range_test
 
@@ -36,6 +38,7 @@ __all__ = [
     "SnapshotEnsemble",
     "__version__",
     "augment",
+    "balanced",
     "controls",
     "data",
     "errors",
@@ -43,6 +46,7 @@ __all__ = [
     "mirror",
     "nn",
     "one_cycle",
+    "parameter_groups",
     "population",
     "range_test",
     "schedule",
@@ -53,9 +57,11 @@ __all__ = [
 ]
 
 _LAZY = {
+    "balanced": "ostinato.balance",
     "Scheduler": "ostinato.scheduler",
     "SharedValue": "ostinato._data.shared",
     "SnapshotEnsemble": "ostinato.ensembles",
+    "parameter_groups": "ostinato.nn.groups",
     "range_test": "ostinato.search",
     "was_stepped": "ostinato.mixed_precision",
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ostinato._samples import extent, sample_steps
+from ostinato.balance import Total, total_of
 from ostinato.core.schedules import Schedule, Wave
 from ostinato.core.units import exact
 from ostinato.core.waveforms import FloatArray, IntArray
@@ -101,10 +102,11 @@ def plot(resolved: ResolvedPlan, *, ax: Axes | None = None) -> Any:
 
 
 def figure(resolved: ResolvedPlan) -> Figure:
-    """Return a matplotlib figure with one lane for each target."""
+    """Return a matplotlib figure with one lane for each target, and one for the total of rate and strengths where there is one."""
     from matplotlib.figure import Figure
 
-    lanes = max(len(resolved.targets), 1)
+    total = total_of(resolved)
+    lanes = max(len(resolved.targets), 1) + (total is not None)
     height = 0.95 + 1.12 * lanes
     drawn = Figure(figsize=(9.0, height), facecolor=_PAPER)
     axes = drawn.subplots(lanes, 1, sharex=True, squeeze=False)[:, 0]
@@ -114,6 +116,8 @@ def figure(resolved: ResolvedPlan) -> Figure:
     if not resolved.targets:
         _dress(axes[0], resolved)
         axes[0].set_yticks([])
+    if total is not None:
+        _total_lane(axes[-1], resolved, total)
     _name_time(axes[-1], resolved)
     drawn.text(0.085, 1 - 0.2 / height, _headline(resolved), color=_INK, fontsize=9.5, va="center", weight="bold")
     drawn.text(0.975, 1 - 0.2 / height, _legend(resolved), color=_SOFT, fontsize=8, va="center", ha="right")
@@ -144,6 +148,22 @@ def _lane(ax: Axes, resolved: ResolvedPlan, target: str) -> None:
     words += ["times the original"] if binding.relative else []
     words += ["lr·value follows the plan"] if binding.effective else []
     ax.set_title("  ·  ".join(words), loc="right", fontsize=8, color=_SOFT, pad=4)
+
+
+def _total_lane(ax: Axes, resolved: ResolvedPlan, total: Total) -> None:
+    """Draw what the rate's noise and the regularisers' strengths add up to, after the warm-up."""
+    steps = np.unique(np.concatenate([sample_steps(resolved, target) for target in (total.against, *total.parts)]))
+    steps = steps[steps >= resolved.warmup]
+    values = np.full(steps.shape, total.high) if total.constant else total.curve(steps)
+    if resolved.total <= _STEPPED:
+        steps, values = np.append(steps, resolved.total), np.append(values, values[-1])
+    _line(ax, resolved, steps, values, color=_INK, linewidth=1.6, label="total")
+    _dress(ax, resolved)
+    ax.set_ylim(0.0, 1.15 * max(total.high, 1e-9))
+    ax.set_yticks([0.0, total.high], ["0", _number(total.high)])
+    ax.set_title("total of rate and strengths", loc="left", fontsize=9, color=_INK, weight="bold", pad=4)
+    words = "constant" if total.constant else f"{_range(total.low, total.high)}, spread {total.spread:.2g}"
+    ax.set_title(f"{_short(total.formula)}  ·  {words}", loc="right", fontsize=8, color=_SOFT, pad=4)
 
 
 def _drawn(resolved: ResolvedPlan, target: str) -> tuple[IntArray, FloatArray]:

@@ -101,6 +101,25 @@ def test_people_see_the_same(run_file: Path) -> None:
     assert any(bar in result.stdout for bar in "▁█")
 
 
+def test_the_total_of_rate_and_strengths_is_shown(tmp_path: Path) -> None:
+    plan = ost.Plan(total=60, warmup=10, cycle=Cycle(count=5), bindings={"optimizer.lr": ost.wave(1e-3, 0.1)})
+    balanced = ost.balanced(plan, ["model:Dropout.p", "loss.label_smoothing"], total=0.3, weight=0.25)
+    path = saved(tmp_path, balanced)
+    told = document(path)["total_strength"]
+    assert (told["against"], told["parts"]) == ("optimizer.lr", ["model:Dropout.p", "loss.label_smoothing"])
+    assert (told["weight"], told["low"], told["high"]) == pytest.approx((0.25, 0.3, 0.3), abs=1e-12)
+    assert (told["constant"], told["spread"] <= 1e-9) == (True, True)
+    assert (
+        "0.25·optimizer.lr/0.1 + model:Dropout.p + loss.label_smoothing: constant at 0.3 after the warm-up"
+        in invoke(path).stdout
+    )
+    uneven = saved(tmp_path, balanced.replace({"model:Dropout.p/shift": 0.25}))
+    assert document(uneven)["total_strength"]["constant"] is False
+    assert "ost.balanced keeps it constant" in invoke(uneven).stdout
+    assert document(saved(tmp_path, plan))["total_strength"] is None
+    assert "total " not in invoke(path.with_name("plan.json")).stdout
+
+
 def test_steps_replace_the_total(run_file: Path) -> None:
     found = document(run_file, "--steps", 5000, "--steps-per-epoch", 20)
     assert (found["total_steps"], found["warmup"], len(found["cycles"])) == (5000, 20, 25)

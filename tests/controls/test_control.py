@@ -23,8 +23,8 @@ def plan_of(**given: Any) -> ost.Plan:
 
 
 def test_the_names_are_the_functions() -> None:
-    assert set(controls.NAMES) == set(controls.__all__) - {"NAMES", "Control", "make"}
-    assert len(controls.NAMES) == 8
+    assert set(controls.NAMES) == set(controls.__all__) - {"NAMES", "Control", "make", "shifts"}
+    assert len(controls.NAMES) == 11
 
 
 @pytest.mark.parametrize("name", controls.NAMES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ostinato as ost
 from ostinato.core.clock import Tick
-from ostinato.errors import PhaseLockWarning, PlanError
+from ostinato.errors import DataError, PhaseLockWarning, PlanError
 from ostinato.evaluation import (
     at_ends,
     at_peaks,
@@ -246,3 +246,24 @@ def test_wrong_input_is_refused(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(1, 5), st.integers(0, 6))
+def test_phases_are_even_and_end_with_each_complete_cycle(n: int, period: int, count: int, rest: int) -> None:
+    resolved = ost.Plan(
+        total=3 + count * period + min(rest, period - 1), warmup=3, cycle=ost.Cycle(period=period)
+    ).resolve()
+    steps = ost.evaluation.at_phases(n)(resolved)
+    for k in range(count):
+        start, end = 3 + k * period, 3 + (k + 1) * period
+        own = steps[(steps >= start) & (steps < end)]
+        assert own.tolist() == sorted({start + math.ceil(period * place / n) - 1 for place in range(1, n + 1)})
+        assert own[-1] == end - 1
+    assert steps[-1] == 2 + count * period
+
+
+def test_phases_that_cannot_be() -> None:
+    with pytest.raises(DataError, match="n: got 0"):
+        ost.evaluation.at_phases(0)
+    with pytest.raises(PlanError, match="cycle"):
+        ost.evaluation.at_phases(3)(ost.Plan(total=5).resolve())

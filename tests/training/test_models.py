@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ostinato.errors import ConfigError
+from ostinato.nn import StochasticDepth
 from ostinato.training.batches import Batches, EpochOrder
 from ostinato.training.config import DataConfig, ModelConfig
 from ostinato.training.datasets import Split, load
@@ -17,7 +18,7 @@ from ostinato.training.models import build
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 5, 7)])
-@pytest.mark.parametrize("name", ["cnn", "mlp", "linear"])
+@pytest.mark.parametrize("name", ["cnn", "mlp", "linear", "resnet"])
 def test_named_models_map_a_batch_to_logits(name: str, shape: tuple[int, ...]) -> None:
     model = build(ModelConfig(name=name), shape, 4)
     assert model(torch.randn(3, *shape)).shape == (3, 4)
@@ -32,6 +33,14 @@ def test_there_is_something_to_drive() -> None:
     assert isinstance(layers[-2], nn.Dropout)
     assert layers[-2].p == 0.4
     assert [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)] == [16, 32]
+
+
+def test_stochastic_depth_rises_with_the_depth() -> None:
+    model = build(ModelConfig(name="resnet", args={"depth": 3, "stochastic_depth": 0.3}), (1, 8, 8), 10)
+    drops = [float(module.p) for module in model.modules() if isinstance(module, StochasticDepth)]
+    assert drops == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.25, 0.3])
+    without = build(ModelConfig(name="resnet", args={"stochastic_depth": 0.0}), (1, 8, 8), 10)
+    assert all(float(module.p) == 0.0 for module in without.modules() if isinstance(module, StochasticDepth))
 
 
 @pytest.mark.parametrize(("shape", "kind"), [((1, 8, 8), nn.Conv2d), ((11,), nn.Flatten), ((1, 3, 9), nn.Flatten)])
@@ -50,7 +59,7 @@ def test_weights_follow_the_global_seed() -> None:
     assert not torch.equal(states[0], states[2])
 
 
-@pytest.mark.parametrize(("name", "most"), [("cnn", 0.06), ("mlp", 0.08), ("linear", 0.10)])
+@pytest.mark.parametrize(("name", "most"), [("cnn", 0.06), ("mlp", 0.08), ("linear", 0.10), ("resnet", 0.06)])
 def test_named_models_learn_digits(name: str, most: float) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -80,6 +89,9 @@ def test_named_models_learn_digits(name: str, most: float) -> None:
         ({"name": "linear", "args": {"hidden": 3}}, (7,), "'linear' has no argument 'hidden'; it takes none"),
         ({"name": "mlp", "args": {"hidden": 0}}, (7,), "got hidden = 0, expected a whole number > 0"),
         ({"name": "mlp", "args": {"dropout": 1.0}}, (7,), r"got dropout = 1.0, expected a probability in \[0, 1\)"),
+        ({"name": "resnet"}, (7,), r"'resnet' takes inputs of shape \(C, H, W\)"),
+        ({"name": "resnet", "args": {"stochastic_depth": 1}}, (1, 8, 8), "'resnet' got stochastic_depth = 1, expected"),
+        ({"name": "resnet", "args": {"depth": 0}}, (1, 8, 8), "'resnet' got depth = 0, expected a whole number > 0"),
         ({"name": "mlp", "args": {"shape": [3]}}, (7,), "'mlp' has no argument 'shape'"),
         ({"factory": "collections:Counter"}, (7,), "returned a Counter, expected a torch.nn.Module"),
     ],

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from ostinato import parameter_groups
 from ostinato.errors import ConfigError
-from ostinato.training.optimizers import build, parameter_groups
+from ostinato.training.optimizers import build
 
 
 class Net(nn.Module):

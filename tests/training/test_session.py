@@ -8,9 +8,8 @@ import torch
 
 from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, FollowedError, StorageError
-from ostinato.training import RunConfig
-from ostinato.training.defaults import DEFAULT_TOTAL, default_plan
-from ostinato.training.optimizers import build
+from ostinato.training import RunConfig, recipes
+from ostinato.training.defaults import DEFAULT_TOTAL
 from ostinato.training.session import Session, in_order, is_first_process, resolve_config
 from running import PLAN, config, jittered
 
@@ -22,10 +21,7 @@ def test_without_a_plan_the_default_one_follows_the_optimizer() -> None:
     plan = Plan.from_document(resolved.plan or {})
     assert (plan.cycle.count if plan.cycle else None) == 5
     assert str(plan.total) == DEFAULT_TOTAL
-    assert (
-        plan.digest
-        == default_plan(build("adamw", torch.nn.Linear(1, 1), lr=0.02)).replace({"total": DEFAULT_TOTAL}).digest
-    )
+    assert plan.digest == recipes.plan("snapshot", total=DEFAULT_TOTAL, rate=0.02).digest
 
 
 def test_a_plan_without_bindings_keeps_its_cycle() -> None:

@@ -37,8 +37,14 @@ def compare(
     data: Annotated[
         str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, mlp, linear, or module:factory.")] = None,
+    model: Annotated[str | None, typer.Option(help="cnn, resnet, mlp, linear, or module:factory.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A plan to begin from: antiphase, batchnorm, snapshot, stochastic-depth, weight-decay-phase."
+        ),
+    ] = None,
     total: Annotated[str | None, typer.Option(help="Length of each run, such as 10ep or 5000step.")] = None,
     output: Annotated[
         Path | None, typer.Option("--out", help="The folder to make.  [default: runs/compare-DATA-N]")
@@ -67,6 +73,7 @@ def compare(
         "data": data,
         "model": model,
         "optimizer": optimizer,
+        "recipe": recipe,
         "total": total,
         "settings": settings,
     }

@@ -12,10 +12,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ostinato.balance import total_of
 from ostinato.cli.console import err, out, print_json, sparkline
 from ostinato.cli.rates import PlanFile, SamplesPerStep, Steps, StepsPerEpoch, TokensPerStep, resolved_plan
 
 if TYPE_CHECKING:
+    from ostinato.balance import Total
     from ostinato.core.clock import Span
     from ostinato.core.resolved import ResolvedPlan
 
@@ -95,6 +97,7 @@ def document(resolved: ResolvedPlan, rows: int) -> dict[str, Any]:
         "truncated": resolved.truncated,
         "totals_that_fit": list(resolved.totals_that_fit),
         "targets": [_about(resolved, target) for target in resolved.targets],
+        "total_strength": None if (total := total_of(resolved)) is None else total.to_document(),
         "values": [{"step": step, "values": resolved.values(step)} for step in chosen],
     }
 
@@ -227,7 +230,23 @@ def _show_targets(resolved: ResolvedPlan) -> None:
         mean = _number(about["mean"]) if about["mean_exact"] else f"≈{_number(about['mean'])}"
         bars = sparkline(resolved.curves[target](steps).tolist(), _SPARK)
         table.add_row(escape(target), about["relation"], _number(about["low"]), _number(about["high"]), mean, bars)
+    total = total_of(resolved)
+    if total is not None:
+        level = total.curve(np.maximum(steps, resolved.warmup))
+        bars = sparkline((level if not total.constant else np.zeros(level.shape)).tolist(), _SPARK)
+        middle = _number(float(level.mean()))
+        table.add_row("total", "sum", _number(total.low), _number(total.high), f"≈{middle}", bars)
     out.print(table)
+    if total is not None:
+        out.print(f"{escape(total.formula)}: {_spread(total, resolved.warmup)}", style="dim")
+
+
+def _spread(total: Total, warmup: int) -> str:
+    """Return in words how constant a total is."""
+    after = " after the warm-up" if warmup else ""
+    if total.constant:
+        return f"constant at {(total.low + total.high) / 2:.6g}{after}, spread {total.spread:.1g}"
+    return f"from {total.low:.6g} to {total.high:.6g}{after}, spread {total.spread:.2g}; ost.balanced keeps it constant"
 
 
 def _show_values(resolved: ResolvedPlan, targets: Sequence[str], steps: Sequence[int]) -> None:

@@ -28,7 +28,7 @@ def range_test(
     data: Annotated[
         str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, mlp, linear, or module:factory.")] = None,
+    model: Annotated[str | None, typer.Option(help="cnn, resnet, mlp, linear, or module:factory.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
     target: Annotated[
         str, typer.Option(help="What to sweep: optimizer.lr, optimizer.weight_decay, model:Dropout.p, ...")

@@ -29,6 +29,7 @@ def configuration(
     optimizer: str | None = None,
     total: str | None = None,
     seed: int | None = None,
+    recipe: str | None = None,
     devices: int | None = None,
     settings: Sequence[str] = (),
     base: RunConfig | None = None,
@@ -53,6 +54,7 @@ def configuration(
         "model": model,
         "optimizer": optimizer,
         "train.seed": seed,
+        "train.recipe": recipe,
         "train.devices": devices,
     }
     for address, value in words.items():
@@ -70,6 +72,10 @@ def configuration(
             chosen = chosen.replace({address: value}, source="--set")
         else:
             changes[address] = value
+    if chosen.train.recipe is not None and changes:  # what the recipe binds can be changed, too
+        from ostinato.training.session import resolve_config
+
+        chosen = resolve_config(chosen)
     return chosen.replace({"plan": _with(chosen, changes)}) if changes else chosen
 
 

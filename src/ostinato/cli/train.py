@@ -22,8 +22,14 @@ def train(
     data: Annotated[
         str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, mlp, linear, or module:factory.")] = None,
+    model: Annotated[str | None, typer.Option(help="cnn, resnet, mlp, linear, or module:factory.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A plan to begin from: antiphase, batchnorm, snapshot, stochastic-depth, weight-decay-phase."
+        ),
+    ] = None,
     total: Annotated[str | None, typer.Option(help="Length of the run, such as 10ep or 5000step.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the weights, the order of the data and everything random.")
@@ -51,12 +57,15 @@ def train(
     if resume is not None and out is not None:
         raise ConfigError("--resume and --out: a run goes on in its own folder; leave --out out")
     base = training.RunFolder.open(resume).load_config() if resume is not None and config is None else None
-    given = any(value is not None for value in (config, data, model, optimizer, total, seed, devices)) or bool(settings)
+    given = any(value is not None for value in (config, data, model, optimizer, recipe, total, seed, devices)) or bool(
+        settings
+    )
     wanted = configuration(
         config,
         data=data,
         model=model,
         optimizer=optimizer,
+        recipe=recipe,
         total=total,
         seed=seed,
         devices=devices,

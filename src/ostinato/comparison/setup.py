@@ -14,6 +14,7 @@ from ostinato.comparison.endpoints import Endpoint, endpoint_of
 from ostinato.core.documents import digest
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, PlanError, StateError, StorageError, TruncatedCycleWarning
+from ostinato.evaluation.timings import at_phases, evenly
 from ostinato.training import RunConfig, parse_config
 from ostinato.training import models as training_models
 from ostinato.training.changes import plan_difference, table_difference, tables
@@ -214,13 +215,8 @@ class Material:
 
         The phases are the plan's for all arms, so that none is looked at in better moments than another.
         """
-        spans = [(span.start, span.end, _PHASES) for span in self.plan.cycles] or [(0, self.plan.total, _POINTS)]
-        steps = {
-            start + -(-(end - start) * place // parts) - 1
-            for start, end, parts in spans
-            for place in range(1, parts + 1)
-        }
-        return sorted(steps | {self.plan.total - 1})
+        spread = at_phases(_PHASES)(self.plan) if len(self.plan.cycles) else evenly(0, self.plan.total, _POINTS)
+        return sorted({*spread.tolist(), self.plan.total - 1})
 
 
 def material_of(config: RunConfig, *, what: str = "a comparison", whole: bool = True) -> Material:

@@ -19,6 +19,9 @@ _NAMES = {
     "shuffled": "the same values in random order",
     "in_phase": "the same values in phase with the rate",
     "phase_shuffled": "the same values at random phases",
+    "shifted": "the same values with one of them half a cycle later",
+    "matched_decay": "the same mean of the weight decay held constant",
+    "matched_product": "the same dose of weight decay held constant",
 }
 
 

@@ -14,7 +14,7 @@ control            what it is                                                   
 =================  ===================================================================================  ==========================
 
 Each is a `Plan` on the same clock: same total, warm-up, cycle, and so the same events to evaluate at. `make` keeps beside it what it was
-made from. Causal controls (`sorted`, `shuffled`, `constant`, `in_phase`, `phase_shuffled`) inherit the plan's values; the baselines of
+made from. Causal controls (`sorted`, `shuffled`, `constant`, `in_phase`, `phase_shuffled`, `shifted`) inherit the plan's values; the baselines of
 practice (`tuned_constant`, `cosine`, `linear`) deserve as much tuning as the plan had.
 
 >>> import ostinato as ost
@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from ostinato.controls.averaging import constant, cosine, linear, tuned_constant
 from ostinato.controls.control import NAMES, Control, make
+from ostinato.controls.phasing import matched_decay, matched_product, shifted, shifts
 from ostinato.controls.rearranging import in_phase, phase_shuffled, shuffled, sorted
 
 __all__ = [
@@ -42,7 +43,11 @@ __all__ = [
     "in_phase",
     "linear",
     "make",
+    "matched_decay",
+    "matched_product",
     "phase_shuffled",
+    "shifted",
+    "shifts",
     "shuffled",
     "sorted",
     "tuned_constant",

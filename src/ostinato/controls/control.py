@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from ostinato.controls import averaging, rearranging
+from ostinato.controls import averaging, phasing, rearranging
 from ostinato.core.plan import Plan
 from ostinato.core.reordering import check_seed
 from ostinato.core.schedules import located
@@ -27,6 +27,9 @@ _MAKERS: Mapping[str, Callable[..., Plan]] = {
     _TUNED: averaging.constant,
     "in_phase": rearranging.in_phase,
     "phase_shuffled": rearranging.phase_shuffled,
+    "shifted": phasing.shifted,
+    "matched_decay": phasing.matched_decay,
+    "matched_product": phasing.matched_product,
 }
 NAMES = tuple(_MAKERS)
 """The names of all controls."""

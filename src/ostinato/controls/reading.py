@@ -18,7 +18,18 @@ from ostinato.core.units import Number
 from ostinato.core.waveforms import FloatArray
 from ostinato.errors import PlanError, suggest
 
-__all__ = ["Match", "check_match", "mean", "of_control", "rate_beside", "rate_of", "rates_of", "resolved", "smallest"]
+__all__ = [
+    "Match",
+    "check_match",
+    "mean",
+    "of_control",
+    "rate_beside",
+    "rate_of",
+    "rates_of",
+    "resolved",
+    "smallest",
+    "whole_mean",
+]
 
 Match = Literal["product", "values"]
 
@@ -115,6 +126,14 @@ def after_warmup(plan: ResolvedPlan, *targets: str) -> Iterator[FloatArray]:
 def mean(plan: ResolvedPlan, *targets: str) -> float:
     """Return the mean over the steps after the warm-up of a target's values, or of the product of several targets'."""
     return math.fsum(float(np.sum(values)) for values in after_warmup(plan, *targets)) / (plan.total - plan.warmup)
+
+
+def whole_mean(plan: ResolvedPlan, *targets: str) -> float:
+    """Return the mean over all steps, the warm-up included, of a target's values, or of the product of several targets'."""
+    products = (
+        np.prod([plan.curves[target].function(steps) for target in targets], axis=0) for steps in blocks(0, plan.total)
+    )
+    return math.fsum(float(np.sum(values)) for values in products) / plan.total
 
 
 def smallest(plan: ResolvedPlan, target: str) -> float:

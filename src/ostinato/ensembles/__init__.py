@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from ostinato.ensembles.ensemble import SnapshotEnsemble
 from ostinato.ensembles.methods import MethodChoice
+from ostinato.ensembles.norm_gap import GapByPhase, NormGap, NormGapRecord, norm_gap
 from ostinato.ensembles.scores import Evaluation
 from ostinato.ensembles.single import SingleModel
 from ostinato.ensembles.store import Member
 
-__all__ = ["Evaluation", "Member", "MethodChoice", "SingleModel", "SnapshotEnsemble"]
+__all__ = [
+    "Evaluation",
+    "GapByPhase",
+    "Member",
+    "MethodChoice",
+    "NormGap",
+    "NormGapRecord",
+    "SingleModel",
+    "SnapshotEnsemble",
+    "norm_gap",
+]

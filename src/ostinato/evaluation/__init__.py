@@ -29,7 +29,16 @@ from ostinato.evaluation.statistics import (
     studentised_bootstrap_unpaired,
     welch_t,
 )
-from ostinato.evaluation.timings import at_ends, at_peaks, at_troughs, coprime, every, jittered, low_discrepancy
+from ostinato.evaluation.timings import (
+    at_ends,
+    at_peaks,
+    at_phases,
+    at_troughs,
+    coprime,
+    every,
+    jittered,
+    low_discrepancy,
+)
 from ostinato.evaluation.two_way import two_way_bootstrap
 
 __all__ = [
@@ -43,6 +52,7 @@ __all__ = [
     "area_under_error",
     "at_ends",
     "at_peaks",
+    "at_phases",
     "at_temperature",
     "at_troughs",
     "average_precision",

@@ -18,7 +18,17 @@ from ostinato.core.waveforms import IntArray
 from ostinato.errors import DataError, PlanError
 from ostinato.evaluation.phases import examine, steps_every, whole, whole_cycles
 
-__all__ = ["Timing", "at_ends", "at_peaks", "at_troughs", "coprime", "every", "jittered", "low_discrepancy"]
+__all__ = [
+    "Timing",
+    "at_ends",
+    "at_peaks",
+    "at_phases",
+    "at_troughs",
+    "coprime",
+    "every",
+    "jittered",
+    "low_discrepancy",
+]
 
 Timing = Callable[[ResolvedPlan], IntArray]
 
@@ -221,3 +231,27 @@ def at_ends(resolved: ResolvedPlan) -> IntArray:
     """
     whole_cycles(resolved)
     return np.array(resolved.snapshots, dtype=np.int64)
+
+
+def at_phases(n: int) -> Timing:
+    """Return the timing of `n` evenly spaced phases of each complete cycle, the last one its end: 1/n, 2/n, ... 1 of it, rounded up.
+
+    In a cycle of fewer than n steps those that fall on one step are one.
+
+    Raises:
+        DataError: `n` is no whole number >= 1.
+        PlanError: When called: the plan has no cycle.
+
+    >>> import ostinato as ost
+    >>> at_phases(4)(ost.Plan(total=20, cycle=ost.Cycle("cosine", period=10)).resolve()).tolist()
+    [2, 4, 7, 9, 12, 14, 17, 19]
+    """
+    whole(n, "n")
+    return lambda resolved: np.unique(
+        np.concatenate([evenly(span.start, span.end, n) for span in whole_cycles(resolved)])
+    )
+
+
+def evenly(start: int, end: int, n: int) -> IntArray:
+    """Return `n` evenly spaced steps of those from `start` to `end` - 1, which is the last of them."""
+    return start - (-(end - start) * np.arange(1, n + 1, dtype=np.int64) // n) - 1

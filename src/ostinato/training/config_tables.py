@@ -105,7 +105,7 @@ class ModelConfig(Table):
     """What to train: the ``name`` of a model or a ``factory``; without either, chosen by the data's shape.
 
     Attributes:
-        name: ``cnn``, ``mlp`` or ``linear``.
+        name: ``cnn``, ``resnet``, ``mlp`` or ``linear``.
         factory: ``"module:name"`` returning a ``torch.nn.Module``.
         args: Arguments of either.
     """
@@ -160,6 +160,7 @@ class TrainConfig(Table):
         batch_size: Examples of a batch, over all processes.
         accumulate: Batches of one update.
         seed: Seed of the weights, the order of the data and everything random, 0 to 2^63 - 1.
+        recipe: A named plan fragment that is put under the plan; see `ostinato.training.recipes`.
         workers: Processes that fetch data; 0 fetches in the training process.
         devices: Processes of one machine, each with its device.
         accelerator: ``cpu``, ``cuda``, ``gpu``, ``mps`` or ``auto``.
@@ -177,6 +178,7 @@ class TrainConfig(Table):
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="a whole number from 0 to 9223372036854775807", examples=[0]
     )
+    recipe: _Text | None = Field(default=None, examples=["antiphase"])
     workers: int = Field(default=0, ge=0, description="a whole number >= 0", examples=[0])
     devices: _Count | Literal["auto"] = Field(default=1, description='a whole number > 0 or "auto"', examples=[1])
     accelerator: Literal["cpu", "auto", "cuda", "gpu", "mps"] = Field(default="cpu", examples=["cpu"])

@@ -18,10 +18,12 @@ from ostinato.ensembles import SnapshotEnsemble
 from ostinato.errors import RunInterruptedError, StateError
 from ostinato.evaluation import error as error_rate
 from ostinato.evaluation import nll
+from ostinato.nn.groups import decayed
 from ostinato.training.changes import plan_difference, table_difference, tables
 from ostinato.training.checkpoint import Checkpoint, CheckpointStore
 from ostinato.training.folder import RunFolder
 from ostinato.training.log import MetricsLog
+from ostinato.training.norm_gaps import NormGaps
 from ostinato.training.observer import Observer
 from ostinato.training.randomness import random_states, restore_random_states
 from ostinato.training.session import Session
@@ -31,6 +33,7 @@ from ostinato.training.updates import make_update
 __all__ = ["Observer", "TrainingLoop"]
 
 _EVALUATIONS = 50
+_NORMS = 200
 
 
 @dataclass
@@ -52,6 +55,9 @@ class TrainingLoop:
             session.model, self.folder.snapshots, keep=session.config.train.keep, background=True
         )
         self.checkpoints = CheckpointStore(self.folder.checkpoints)
+        log_every = session.config.train.log_every
+        self._norm_every = log_every * math.ceil(self.total / (_NORMS * log_every))
+        self._norm_gaps = NormGaps(session)
         self.elapsed_before = 0.0
         self._started: float | None = None
         self._mark: dict[str, Any] | None = None
@@ -169,9 +175,14 @@ class TrainingLoop:
             return
         if tick.step % train.log_every == 0 or tick.cycle_end or last:
             values = dict(tick.values)
-            log.write({"step": tick.step, "cycle": tick.cycle, "phase": tick.phase, "loss": loss, "values": values})
+            record = {"step": tick.step, "cycle": tick.cycle, "phase": tick.phase, "loss": loss, "values": values}
+            norm = self.weight_norm() if tick.step % self._norm_every == 0 or tick.cycle_end or last else None
+            log.write(record if norm is None else {**record, "weight_norm": norm})
         if tick.cycle_end:
             self.observer.captured(self.snapshots.capture(tick))
+        gap = self._norm_gaps.after(tick)
+        if gap is not None:
+            log.write({"step": tick.step, "cycle": tick.cycle, "phase": tick.phase, "norm_gap": gap})
         if tick.cycle_end or last or self._evaluation_due(tick.step + 1):
             metrics = self.score()
             log.write({"step": tick.step, "cycle": tick.cycle, "test": metrics})
@@ -182,6 +193,12 @@ class TrainingLoop:
         per_epoch = self.session.steps_per_epoch
         stride = max(1, math.ceil(self.total / per_epoch / _EVALUATIONS))
         return count % (per_epoch * stride) == 0
+
+    def weight_norm(self) -> float | None:
+        """Return the L2 norm of all weights that decay, taken together; None where there are none, or it overflows."""
+        weights = [weight.detach() for weight in decayed(self.session.optimizer)]
+        norm = float(torch.nn.utils.get_total_norm(weights)) if weights else math.inf
+        return norm if math.isfinite(norm) else None
 
     def score(self) -> dict[str, float]:
         """Return error and NLL of the present model on the test data; nothing of the run's state is touched."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ostinato.errors import ConfigError, suggest
+from ostinato.nn.groups import parameter_groups
 
-__all__ = ["build", "parameter_groups"]
+__all__ = ["build"]
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
@@ -29,7 +30,7 @@ def build(
 
     Args:
         name: Class name in ``torch.optim``, in any case: ``"sgd"``, ``"adamw"``, ``"rmsprop"``, ...
-        parameters: A model, its parameters, or its named parameters; see `parameter_groups`.
+        parameters: A model, its parameters, or its named parameters; see `ostinato.parameter_groups`.
         options: What the class accepts: ``lr``, ``weight_decay``, ``betas``, ...
 
     Raises:
@@ -58,52 +59,6 @@ def build(
     except (TypeError, ValueError, RuntimeError) as error:
         given = ", ".join(f"{key} = {value!r}" for key, value in filled.items()) or "these parameters"
         raise ConfigError(f"optimizer: {cls.__name__} refused {given}: {' '.join(str(error).split())}") from error
-
-
-def parameter_groups(
-    parameters: nn.Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]],
-) -> list[dict[str, Any]]:
-    """Split parameters into ``"decay"`` and ``"no_decay"`` (weight_decay 0), the group's key ``"name"`` saying which.
-
-    Without decay are biases, the parameters of normalisation layers, and those with at most one dimension. Given
-    parameters without a model, only names and dimensions can tell. Frozen parameters are left out, shared ones
-    appear once, empty groups not at all.
-
-    >>> [group["name"] for group in parameter_groups(nn.LayerNorm((4, 4)))]
-    ['no_decay']
-    """
-    decay: list[Tensor] = []
-    no_decay: list[Tensor] = []
-    seen: set[int] = set()
-    for name, parameter, normalises in _walk(parameters):
-        if id(parameter) in seen or not parameter.requires_grad:
-            continue
-        seen.add(id(parameter))
-        spared = normalises or parameter.ndim <= 1 or name.rpartition(".")[2].endswith("bias")
-        (no_decay if spared else decay).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": decay, "name": "decay"}]
-    groups.append({"params": no_decay, "name": "no_decay", "weight_decay": 0.0})
-    return [group for group in groups if group["params"]]
-
-
-def _walk(
-    parameters: nn.Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]],
-) -> Iterator[tuple[str, Tensor, bool]]:
-    """Yield (name, parameter, whether its module normalises)."""
-    if isinstance(parameters, nn.Module):
-        for prefix, module in parameters.named_modules():
-            normalises = any("Norm" in base.__name__ for base in type(module).__mro__)
-            for name, parameter in module.named_parameters(prefix, recurse=False):
-                yield name, parameter, normalises
-        return
-    for item in parameters:
-        if isinstance(item, Tensor):
-            yield "", item, False
-        elif isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Tensor):
-            yield str(item[0]), item[1], False
-        else:
-            kind = type(item).__name__
-            raise ConfigError(f"optimizer: got a {kind} among the parameters, expected tensors or (name, tensor) pairs")
 
 
 def _find(name: str) -> type[torch.optim.Optimizer]:

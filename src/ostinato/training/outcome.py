@@ -122,6 +122,14 @@ def run_report(
     session, resolved = loop.session, loop.session.scheduler.resolved
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     tests = [(record["step"], record["test"]) for record in records if "test" in record]
+    norms = [(record["step"], record["weight_norm"]) for record in records if "weight_norm" in record]
+    metrics = [
+        Series(f"test {name}", [step for step, _ in tests], [test[name] for _, test in tests], "metric")
+        for name in ("error", "nll")
+    ]
+    if norms:
+        metrics.append(Series("weight norm", [step for step, _ in norms], [norm for _, norm in norms], "metric"))
+    metrics += norm_series(records)
     evaluation = None
     if document["members"]:
         parts = {key: document[key] for key in ("members", "disagreement", "calibration", "examples")}
@@ -144,10 +152,7 @@ def run_report(
         snapshots=document["snapshots"],
         schedules=schedule_series(resolved),
         losses=[Series("train loss", [step for step, _ in losses], [loss for _, loss in losses], "loss")],
-        metrics=[
-            Series(f"test {name}", [step for step, _ in tests], [test[name] for _, test in tests], "metric")
-            for name in ("error", "nll")
-        ],
+        metrics=metrics,
         evaluation=evaluation,
         plan_toml=resolved.plan.to_toml(),
         plan_rows=plan_rows(resolved),
@@ -158,6 +163,17 @@ def run_report(
         status=status,
         message=message,
     )
+
+
+def norm_series(records: list[dict[str, Any]]) -> list[Series]:
+    """Return the batch-norm gap and the distances of the running statistics, where they were measured."""
+    gaps = [(record["step"], record["norm_gap"]) for record in records if "norm_gap" in record]
+    names = {"gap": "batch-norm gap", "mean": "running mean distance", "variance": "running variance distance"}
+    return [
+        Series(words, [step for step, _ in gaps], [gap[name] for _, gap in gaps], "metric")
+        for name, words in names.items()
+        if gaps
+    ]
 
 
 def schedule_series(resolved: ResolvedPlan) -> list[Series]:

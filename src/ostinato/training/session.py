@@ -20,11 +20,11 @@ from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, FollowedError, OstinatoError, StateError
 from ostinato.scheduler import Scheduler
-from ostinato.training import datasets, models, optimizers
+from ostinato.training import datasets, models, optimizers, recipes
 from ostinato.training.batches import Batches, EpochOrder, seeded
 from ostinato.training.config import RunConfig
 from ostinato.training.datasets import Data, Split
-from ostinato.training.defaults import DEFAULT_TOTAL, default_plan
+from ostinato.training.defaults import DEFAULT_RECIPE, DEFAULT_TOTAL
 from ostinato.training.randomness import seed_everything
 
 __all__ = ["Session", "in_order", "is_first_process", "launched", "resolve_config"]
@@ -36,16 +36,15 @@ def resolve_config(config: RunConfig) -> RunConfig:
     """Return the configuration with a plan and a total filled in, checked as far as it can be without data.
 
     Raises:
+        ConfigError: The recipe or the optimizer cannot be.
         PlanError: The plan cannot be.
     """
-    if config.plan is None or not config.plan.get("bind"):
+    document, recipe = config.plan or {}, config.train.recipe
+    if recipe is not None or not document.get("bind"):
         probe = optimizers.build(config.optimizer.name, nn.Linear(1, 1), **config.optimizer.options)
-        plan = default_plan(probe)
-        if config.plan is not None:
-            document = plan.to_document() | {key: value for key, value in config.plan.items() if key != "bind"}
-            plan = Plan.from_document(document)
-    else:
-        plan = Plan.from_document(config.plan)
+        rate = float(probe.param_groups[0]["lr"])
+        document = recipes.merged(document, DEFAULT_RECIPE if recipe is None else recipe, rate)
+    plan = Plan.from_document(document)
     if plan.total is None:
         plan = plan.replace({"total": DEFAULT_TOTAL})
     if plan.unit != "step":
@@ -101,6 +100,8 @@ class Session:
         criterion.to(fabric.device)
         order = _order(config, data)
         plan = Plan.from_document(config.plan or {})
+        if train.recipe is not None:
+            recipes.demand_fit(train.recipe, plan.bound, model, optimizer, criterion)
         augment = _augment(config, plan, data)
         scheduler = plan.bind(
             optimizer=optimizer,
@@ -134,7 +135,7 @@ class Session:
                 inputs, targets = next(iter(in_order(self.data.train, 2)))
                 if self.augment is not None:
                     self.augment.check(inputs)
-                prepared, _ = _prepared(self, inputs, targets)
+                prepared, _ = self.prepared(inputs, targets)
                 logits = self.model(prepared)
         except OstinatoError:
             raise
@@ -221,9 +222,14 @@ class Session:
         """Return a batch on the run's device."""
         return self.fabric.to_device(batch)
 
+    def prepared(self, inputs: Any, targets: Any) -> tuple[Any, Tensor]:
+        """Return inputs and targets on the run's device and in its precision."""
+        inputs, targets = self.to_device((inputs, targets))
+        return self.precision.convert_input(inputs), targets
+
     def test_batches(self) -> Any:
         """Return the test set's batches (inputs, targets), in order, on the run's device and in its precision."""
-        return (_prepared(self, inputs, targets) for inputs, targets in in_order(self.data.test))
+        return (self.prepared(inputs, targets) for inputs, targets in in_order(self.data.test))
 
 
 def _order(config: RunConfig, data: Data) -> EpochOrder:
@@ -265,11 +271,6 @@ def _batches(config: RunConfig, data: Data, fabric: Fabric, plan: ResolvedPlan, 
         plan=plan,
         transform=augment,
     )
-
-
-def _prepared(session: Session, inputs: Any, targets: Any) -> tuple[Any, Tensor]:
-    inputs, targets = session.to_device((inputs, targets))
-    return session.precision.convert_input(inputs), targets
 
 
 def in_order(dataset: Dataset[Any], size: int = _TEST_BATCH) -> Any:

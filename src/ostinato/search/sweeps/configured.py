@@ -57,7 +57,7 @@ def range_test_of(
     Raises:
         OstinatoError: The configuration, the target or a number cannot be.
     """
-    alone = {"plan": None, "train.devices": 1, "train.strategy": "auto"}
+    alone = {"plan": None, "train.recipe": None, "train.devices": 1, "train.strategy": "auto"}
     session = Session.build(resolve_config(config.replace(alone)))
     session.scheduler.restore()
     rate = Address.parse(target).is_rate
