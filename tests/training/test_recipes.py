@@ -27,6 +27,8 @@ WITH = {
     "stochastic-depth": "resnet",
     "weight-decay-phase": "linear",
     "batchnorm": "cnn",
+    "augmentation": "linear",
+    "concert": "mlp",
 }
 
 
@@ -90,6 +92,8 @@ def test_a_configuration_with_a_recipe_resolves_to_its_plan() -> None:
 @pytest.mark.parametrize(("name", "model"), WITH.items())
 def test_each_trains_and_resumes(name: str, model: str, tmp_path: Path) -> None:
     setting = config({"total": 10}, train__recipe=name, model=model, optimizer={"name": "sgd"}, train__batch_size=480)
+    if "augment.strength" in recipes.RECIPES[name].targets:
+        setting = setting.replace({"augment": ["shift", "noise"]})
     folder, document = train(setting, tmp_path / "run")
     assert len(document["snapshots"]) == 5
     before = fingerprint(folder.path)
@@ -116,6 +120,7 @@ def test_what_the_recipe_binds_can_be_set() -> None:
         ("antiphase", "linear", {}, r"recipe: 'antiphase' needs a Dropout module, which the model has not \(models that have one: cnn, mlp, resnet\); recipes that fit this model and optimizer: snapshot, weight-decay-phase$"),
         ("stochastic-depth", "cnn", {}, r"needs a StochasticDepth module.*one: resnet\); .*: snapshot, antiphase, weight-decay-phase, batchnorm$"),
         ("batchnorm", "linear", {"weight_decay": 0.0}, r"needs a BatchNorm module.*: snapshot$"),
+        ("augmentation", "linear", {}, r'needs augmentation \(write a table \[augment\] with ops = \["shift", "flip"\]\)'),
         ("weight-decay-phase", "mlp", {"weight_decay": 0.0}, r"needs weight_decay above 0 in optimizer \(\[optimizer\] weight_decay = 5e-4\)"),
     ],
 )  # fmt: skip
@@ -144,6 +149,7 @@ def test_fitting_is_what_binds() -> None:
         for name, missing in recipes.fitting(*made).items():
             plan = recipes.plan(name, total=10)
             roots = dict(zip(("model", "optimizer", "loss"), made, strict=True))
+            assert ("augment.strength" in missing) == ("augment.strength" in recipes.RECIPES[name].targets)
             if missing:
                 with pytest.raises(LookupError):
                     plan.bind(**roots)

@@ -42,7 +42,7 @@ def compare(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="A plan to begin from: antiphase, batchnorm, snapshot, stochastic-depth, weight-decay-phase."
+            help="A plan to begin from: antiphase, augmentation, batchnorm, concert, snapshot, stochastic-depth, weight-decay-phase."
         ),
     ] = None,
     total: Annotated[str | None, typer.Option(help="Length of each run, such as 10ep or 5000step.")] = None,

@@ -51,6 +51,7 @@ _SMOOTHING = {"target": "loss.label_smoothing", "relation": "mirror", "low": 0.0
 _DEPTH = {"target": "model:StochasticDepth.p", "relation": "mirror", "low": 0.0, "high": 2.0, "relative": True}
 _DECAY = {"target": "optimizer.weight_decay", "low": 0.1, "high": 1.9, "shift": 0.25, "relative": True}
 _MOMENTUM = {"target": "model:BatchNorm.momentum", "relation": "mirror", "low": 0.01, "high": 0.3}
+_AUGMENT = {"target": "augment.strength", "relation": "mirror", "low": 0.1, "high": 1.0}
 
 RECIPES: Mapping[str, Recipe] = {
     "snapshot": Recipe("five cosine cycles of the learning rate"),
@@ -58,6 +59,11 @@ RECIPES: Mapping[str, Recipe] = {
     "stochastic-depth": Recipe("stochastic depth strong where the rate is low", (_DEPTH,)),
     "weight-decay-phase": Recipe("weight decay a quarter of a cycle late", (_DECAY,)),
     "batchnorm": Recipe("batch-norm statistics slow where the rate is high", (_MOMENTUM,)),
+    "augmentation": Recipe("augmentation strong where the rate is low", (_AUGMENT,)),
+    "concert": Recipe(
+        "dropout, smoothing, augmentation, weight decay and batch norm at once",
+        (_DROPOUT, _SMOOTHING, _AUGMENT, _DECAY, _MOMENTUM),
+    ),
 }
 """From name to recipe. Each has five cosine cycles of the learning rate, from the optimizer's own down to a hundredth of it."""
 
@@ -112,15 +118,17 @@ def merged(document: Mapping[str, Any] | None, name: str, rate: float) -> dict[s
     return whole.to_document()
 
 
-def fitting(model: nn.Module, optimizer: torch.optim.Optimizer, loss: object) -> dict[str, tuple[str, ...]]:
-    """Return for each recipe the targets that a model, its optimizer and loss lack: none where it fits.
+def fitting(
+    model: nn.Module, optimizer: torch.optim.Optimizer, loss: object, augment: object = None
+) -> dict[str, tuple[str, ...]]:
+    """Return for each recipe the targets that a model, its optimizer, loss and augmentation lack: none where it fits.
 
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> {name: len(missing) for name, missing in fitting(model, optimizer, nn.CrossEntropyLoss()).items()}
-    {'snapshot': 0, 'antiphase': 0, 'stochastic-depth': 1, 'weight-decay-phase': 1, 'batchnorm': 1}
+    {'snapshot': 0, 'antiphase': 0, 'stochastic-depth': 1, 'weight-decay-phase': 1, 'batchnorm': 1, 'augmentation': 1, 'concert': 3}
     """
-    roots = {"model": model, "optimizer": optimizer, "loss": loss}
+    roots = {"model": model, "optimizer": optimizer, "loss": loss, **({} if augment is None else {"augment": augment})}
     return {
         name: tuple(target for target in recipe.targets if not _there(target, roots))
         for name, recipe in RECIPES.items()
@@ -128,6 +136,8 @@ def fitting(model: nn.Module, optimizer: torch.optim.Optimizer, loss: object) ->
 
 
 def _there(target: str, roots: Mapping[str, object]) -> bool:
+    if Address.parse(target).root not in roots:
+        return False
     try:
         return bool(find(target, roots, {}))
     except TargetError:
@@ -135,7 +145,13 @@ def _there(target: str, roots: Mapping[str, object]) -> bool:
 
 
 def demand_fit(
-    name: str, bound: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, loss: object
+    name: str,
+    bound: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: object,
+    *,
+    augment: object = None,
 ) -> None:
     """Raise if a recipe drives what is not there.
 
@@ -145,11 +161,12 @@ def demand_fit(
         model: The model.
         optimizer: Its optimizer.
         loss: The loss.
+        augment: What augments batches, where anything does.
 
     Raises:
         ConfigError: A module or a weight decay is missing; the message says which recipes fit, and which models have the module.
     """
-    missing = fitting(model, optimizer, loss)
+    missing = fitting(model, optimizer, loss, augment)
     lacking = [target for target in missing[name] if target in bound]
     if not lacking:
         return
@@ -161,6 +178,8 @@ def demand_fit(
 def _words(target: str) -> str:
     """Return what a target needs, and who has it."""
     address = Address.parse(target)
+    if address.root == "augment":
+        return 'augmentation (write a table [augment] with ops = ["shift", "flip"])'
     if address.owner is None:
         return f"{address.key} above 0 in {address.root} ([optimizer] {address.key} = 5e-4)"
     with torch.random.fork_rng(devices=[]):

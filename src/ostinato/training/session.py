@@ -100,9 +100,10 @@ class Session:
         criterion.to(fabric.device)
         order = _order(config, data)
         plan = Plan.from_document(config.plan or {})
+        augment = _augment(config, data)
         if train.recipe is not None:
-            recipes.demand_fit(train.recipe, plan.bound, model, optimizer, criterion)
-        augment = _augment(config, plan, data)
+            recipes.demand_fit(train.recipe, plan.bound, model, optimizer, criterion, augment=augment)
+        _demand_augment(plan, augment)
         scheduler = plan.bind(
             optimizer=optimizer,
             model=model,
@@ -236,11 +237,11 @@ def _order(config: RunConfig, data: Data) -> EpochOrder:
     return EpochOrder(len(data.train), config.train.batch_size, config.train.seed)  # type: ignore[arg-type]  # map-style, so it has a length
 
 
-def _augment(config: RunConfig, plan: Plan, data: Data) -> Augment | None:
-    """Return what the ``[augment]`` table says.
+def _augment(config: RunConfig, data: Data) -> Augment | None:
+    """Return what the ``[augment]`` table says; None where there is none.
 
     Raises:
-        ConfigError: There is none, but the plan drives it; or the table cannot be.
+        ConfigError: The table cannot be.
     """
     table = config.augment
     if table.ops:
@@ -252,12 +253,16 @@ def _augment(config: RunConfig, plan: Plan, data: Data) -> Augment | None:
             classes=data.classes,
             mask_id=table.mask_id,
         )
-    for target in plan.bound:
+    return None
+
+
+def _demand_augment(plan: Plan, augment: Augment | None) -> None:
+    """Raise if a plan drives augmentation that there is not."""
+    for target in plan.bound if augment is None else ():
         if Address.parse(target).root == "augment":
             raise ConfigError(
                 f'{target}: there is nothing to drive; write a table [augment] with ops = ["shift", "flip"]'
             )
-    return None
 
 
 def _batches(config: RunConfig, data: Data, fabric: Fabric, plan: ResolvedPlan, augment: Augment | None) -> Batches:
