@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "ostinato"
 RANKS: dict[str, int] = {
     "errors": -1, "_version": -1,
     "atomic": 0, "cluster": 0,
-    "core": 1,
+    "core": 1, "folders": 1,
     "schedules": 2, "_samples": 2, "balance": 2, "evaluation": 2, "_data": 2, "records": 2,
     "plotting": 3, "storage": 3, "targets": 3, "data": 3, "augment": 3, "export": 3,
     "state": 4, "ensembles": 4, "mixed_precision": 4, "nn": 4,

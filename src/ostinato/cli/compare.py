@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ostinato.cli.console import err, out, print_json
+from ostinato.cli.bar import Bar
+from ostinato.cli.console import out, print_json
+from ostinato.cli.options import Config, Data, Json, Model, Optimizer, Recipe, Settings, Total
 from ostinato.cli.settings import configuration, named
 from ostinato.errors import ConfigError
 
@@ -20,9 +22,7 @@ __all__ = ["compare"]
 
 
 def compare(
-    config: Annotated[
-        Path | None, typer.Argument(help="A plan file, perhaps with [data], [model], [optimizer] and [train] tables.")
-    ] = None,
+    config: Config = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each arm, from train.seed on.  [default: 8]")] = None,
     controls: Annotated[
         str | None, typer.Option(help="Names with commas between them.  [default: sorted,cosine,constant]")
@@ -34,18 +34,11 @@ def compare(
     margin: Annotated[
         float | None, typer.Option(help="The smallest gain that matters, in the endpoint's units.  [default: 0.002]")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, resnet, mlp, linear, or module:factory.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="A plan to begin from: antiphase, augmentation, batchnorm, concert, snapshot, stochastic-depth, weight-decay-phase."
-        ),
-    ] = None,
-    total: Annotated[str | None, typer.Option(help="Length of each run, such as 10ep or 5000step.")] = None,
+    data: Data = None,
+    model: Model = None,
+    optimizer: Optimizer = None,
+    recipe: Recipe = None,
+    total: Total = None,
     output: Annotated[
         Path | None, typer.Option("--out", help="The folder to make.  [default: runs/compare-DATA-N]")
     ] = None,
@@ -55,11 +48,8 @@ def compare(
     source: Annotated[
         Path | None, typer.Option("--from", help="Judge the records of a comparison again; nothing is trained.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="ADDRESS=VALUE", help="Any field, such as train.batch_size=128."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print result.json's document on standard output.")] = False,
+    settings: Settings = None,
+    json: Json = False,
 ) -> None:
     """Train a plan and its control arms on the same budget, seeds paired, and say whether cycling helped.
 
@@ -88,15 +78,16 @@ def compare(
     wanted = {name: value for name, value in begun.items() if value is not None}
     if controls is not None:
         wanted["controls"] = controls.split(",")
-    with _Bar() as bar:
+    with Bar() as bar:
+        told = partial(bar, "training the arms")
         if resume is not None:
             base = comparison.ComparisonFolder(resume).load_config() if config is None else None
             chosen = configuration(config, **_filled(changes), base=base) if given else None
-            done = comparison.resume(resume, config=chosen, progress=bar, **wanted)
+            done = comparison.resume(resume, config=chosen, progress=told, **wanted)
         else:
             chosen = configuration(config, **_filled(changes))
             with named(config):
-                done = comparison.compare(chosen, out=output, progress=bar, **wanted)
+                done = comparison.compare(chosen, out=output, progress=told, **wanted)
     _show(done, json)
 
 
@@ -109,30 +100,6 @@ def _alone(others: bool) -> None:
         raise ConfigError(
             "--from: judges what was recorded, as it was planned; leave the other options out, or go on with --resume"
         )
-
-
-class _Bar:
-    """A progress bar on standard error; nothing off a terminal."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-        self._task = self._bar.add_task("training the arms", total=None)
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, done: int, every: int) -> None:
-        self._bar.update(self._task, completed=done, total=every or None)
 
 
 def _show(comparison: Comparison, json: bool) -> None:

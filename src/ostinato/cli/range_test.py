@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ostinato.cli.console import err, out, print_json, sparkline
+from ostinato.cli.options import Config, Data, Json, Model, Optimizer, Seed, Settings
 from ostinato.cli.settings import configuration
 from ostinato.errors import ConfigError, RunInterruptedError
 
@@ -22,14 +23,10 @@ _SPARK = 60
 
 
 def range_test(
-    config: Annotated[
-        Path | None, typer.Argument(help="A plan file, perhaps with [data], [model], [optimizer] and [train] tables.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, resnet, mlp, linear, or module:factory.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
+    config: Config = None,
+    data: Data = None,
+    model: Model = None,
+    optimizer: Optimizer = None,
     target: Annotated[
         str, typer.Option(help="What to sweep: optimizer.lr, optimizer.weight_decay, model:Dropout.p, ...")
     ] = "optimizer.lr",
@@ -43,15 +40,10 @@ def range_test(
             help="Updates that each value gets from the same weights; 0 is one run through all.  [default: 0 for a rate, else 20]"
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the weights, the order of the data and everything random.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="ADDRESS=VALUE", help="Any field, such as train.batch_size=128."),
-    ] = None,
+    seed: Seed = None,
+    settings: Settings = None,
     png: Annotated[Path | None, typer.Option("--png", help="Write the picture to this file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """Sweep one value in a short mock run and suggest where to set it, each suggestion with its reason. Nothing is kept of the run.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ostinato.cli.bar import Bar
 from ostinato.cli.console import err, print_json
+from ostinato.cli.options import Config, Data, Json, Model, Optimizer, Recipe, Settings, Total
 from ostinato.cli.searched import show_search
 from ostinato.cli.settings import configuration, named
 from ostinato.core.documents import read_document
@@ -25,10 +25,7 @@ _KEYS = ("space", "trials", "sampler", "metric", "score", "evaluations", "seeds"
 
 
 def search(
-    config: Annotated[
-        Path | None,
-        typer.Argument(help="A plan file, perhaps with [data], [model], [optimizer], [train] and [search] tables."),
-    ] = None,
+    config: Config = None,
     trials: Annotated[int | None, typer.Option(help="How many plans to try.  [default: 100]")] = None,
     sampler: Annotated[str | None, typer.Option(help="random, grid, qmc or tpe.  [default: random]")] = None,
     field: Annotated[
@@ -75,12 +72,11 @@ def search(
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Run a range test and the default cycle at the same cost.")
     ] = True,
-    data: Annotated[
-        str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, mlp, linear, or module:factory.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
-    total: Annotated[str | None, typer.Option(help="Length of each run, such as 10ep or 5000step.")] = None,
+    data: Data = None,
+    model: Model = None,
+    optimizer: Optimizer = None,
+    recipe: Recipe = None,
+    total: Total = None,
     output: Annotated[
         Path | None, typer.Option("--out", help="The folder to make.  [default: runs/search-DATA-N]")
     ] = None,
@@ -91,11 +87,8 @@ def search(
             min=1, help="Seconds between a worker's signs of life; its trials are given away after three without one."
         ),
     ] = 10,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="ADDRESS=VALUE", help="Any field, such as train.batch_size=128."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print result.json's document on standard output.")] = False,
+    settings: Settings = None,
+    json: Json = False,
 ) -> None:
     """Try many plans, each scored at a matched phase of its cycle, and write the best one ready to train.
 
@@ -117,15 +110,15 @@ def search(
         "baseline": baseline,
         "heartbeat_s": heartbeat,
     }
-    with _Bar() as bar:
+    with Bar() as bar:
         how |= {"progress": bar, "told": lambda text: err.print(f"note: {text}")}
         if resume is not None:
-            others = [config, field, name, data, model, optimizer, total, output, settings, *chosen.values()]
+            others = [config, field, name, data, model, optimizer, recipe, total, output, settings, *chosen.values()]
             _demand_alone(any(value is not None for value in others) or force)
             done = go_on(resume, **how)
         else:
             wanted = configuration(
-                config, data=data, model=model, optimizer=optimizer, total=total, settings=settings or ()
+                config, data=data, model=model, optimizer=optimizer, recipe=recipe, total=total, settings=settings or ()
             )
             space, given = _asked(config, field or (), chosen, force=force)
             with named(config):
@@ -214,31 +207,3 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-class _Bar:
-    """A progress bar on standard error; nothing off a terminal."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def __call__(self, what: str, done: int, every: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=None)
-        self._bar.update(self._tasks[what], completed=done, total=every or None)

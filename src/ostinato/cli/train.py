@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ostinato.cli.console import print_json
+from ostinato.cli.options import Config, Data, Json, Model, Optimizer, Recipe, Seed, Settings, Total
 from ostinato.cli.settings import configuration, named
 from ostinato.errors import ConfigError
 
@@ -15,35 +16,18 @@ __all__ = ["train"]
 
 
 def train(
-    config: Annotated[
-        Path | None,
-        typer.Argument(help="A plan file, perhaps with [data], [model], [optimizer], [train] and [augment] tables."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="cnn, resnet, mlp, linear, or module:factory.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="An optimizer of torch by its name.")] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="A plan to begin from: antiphase, augmentation, batchnorm, concert, snapshot, stochastic-depth, weight-decay-phase."
-        ),
-    ] = None,
-    total: Annotated[str | None, typer.Option(help="Length of the run, such as 10ep or 5000step.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the weights, the order of the data and everything random.")
-    ] = None,
+    config: Config = None,
+    data: Data = None,
+    model: Model = None,
+    optimizer: Optimizer = None,
+    recipe: Recipe = None,
+    total: Total = None,
+    seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.  [default: runs/DATA-N]")] = None,
     resume: Annotated[Path | None, typer.Option(help="A run folder to go on with, bit for bit.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes, each with its device.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="ADDRESS=VALUE", help="Any field, such as train.batch_size=128 or optimizer.lr/high=0.2."
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print result.json's document on standard output.")] = False,
+    settings: Settings = None,
+    json: Json = False,
 ) -> None:
     """Train a model under a cyclic plan, take a snapshot at every cycle's end, and report members against ensemble.
 

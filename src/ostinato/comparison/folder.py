@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ostinato.atomic import clean_temporaries, read_json, write_json
-from ostinato.errors import ConfigError, StateError, StorageError
+from ostinato.atomic import clean_temporaries, write_json
+from ostinato.errors import StateError, StorageError
+from ostinato.folders import demand_free, make_folder, read_begun
 from ostinato.records import add_records, read_records
 from ostinato.training import RunConfig, parse_config
 
@@ -50,15 +51,7 @@ class ComparisonFolder:
         Raises:
             ConfigError: It holds one already, or files named like one's, or is no folder.
         """
-        if self.setup.exists():
-            raise ConfigError(
-                f"{self.path}: holds a comparison already; go on with it by --resume {self.path}, or choose another --out"
-            )
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path}: is a file; choose another --out")
-        for place in (self.records, self.result, self.picture):
-            if place.exists():
-                raise ConfigError(f"{place}: is there already and would be written over; choose another --out")
+        demand_free(self.path, self.setup, (self.records, self.result, self.picture), "comparison")
 
     def begin(self, document: Mapping[str, Any]) -> None:
         """Make the folder and write what is compared.
@@ -68,12 +61,7 @@ class ComparisonFolder:
             StorageError: It cannot be written.
         """
         self.demand_free()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"{self.path}: cannot be made ({error.strerror or error}); choose another --out"
-            ) from None
+        make_folder(self.path)
         self.write_setup(document)
 
     def write_setup(self, document: Mapping[str, Any]) -> None:
@@ -88,17 +76,7 @@ class ComparisonFolder:
             ConfigError: There is no comparison here.
             StorageError: It was written by another version, or is damaged.
         """
-        if not self.setup.is_file():
-            raise ConfigError(
-                f"{self.path}: holds no comparison (no compare.json); give the folder of one, or begin one with --out {self.path}"
-            )
-        document = read_json(self.setup)
-        found = document.get("schema") if isinstance(document, dict) else None
-        if found != SCHEMA:
-            raise StorageError(
-                f"{self.setup}: follows {found!r}, this release reads {SCHEMA!r}; read it with the release that wrote it, or begin in another folder"
-            )
-        return dict(document)
+        return read_begun(self.setup, SCHEMA, "comparison")
 
     def load_config(self) -> RunConfig:
         """Return the resolved configuration.

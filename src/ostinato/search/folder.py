@@ -9,9 +9,10 @@ from typing import Any
 
 import tomli_w
 
-from ostinato.atomic import clean_temporaries, read_json, write_bytes, write_json
+from ostinato.atomic import clean_temporaries, write_bytes, write_json
 from ostinato.core.plan import Plan
-from ostinato.errors import ConfigError, StorageError
+from ostinato.errors import StorageError
+from ostinato.folders import demand_free, read_begun
 from ostinato.search.queue import SCHEMA
 from ostinato.search.setup import Setup
 
@@ -54,28 +55,7 @@ class SearchFolder:
         Raises:
             ConfigError: It holds one already, or files named like one's, or is no folder.
         """
-        if self.setup.exists():
-            raise ConfigError(
-                f"{self.path}: holds a search already; go on with it by --resume {self.path}, or choose another --out"
-            )
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path}: is a file; choose another --out")
-        for place in (self.trials, self.best, self.result):
-            if place.exists():
-                raise ConfigError(f"{place}: is there already and would be written over; choose another --out")
-
-    def make(self) -> None:
-        """Make the folder.
-
-        Raises:
-            StorageError: It cannot be made.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"{self.path}: cannot be made ({error.strerror or error}); choose another --out"
-            ) from None
+        demand_free(self.path, self.setup, (self.trials, self.best, self.result), "search")
 
     def begin(self, setup: Setup, name: str, storage: str, *, own: bool) -> None:
         """Write down what is searched; `own` says that the trials are in this folder."""
@@ -90,16 +70,7 @@ class SearchFolder:
             ConfigError: There is no search here.
             StorageError: Another version began it, or it is damaged.
         """
-        if not self.setup.is_file():
-            raise ConfigError(
-                f"{self.path}: holds no search (no search.json); give the folder of one, or begin one with --out {self.path}"
-            )
-        document = read_json(self.setup)
-        found = document.get("schema") if isinstance(document, dict) else None
-        if found != SCHEMA:
-            raise StorageError(
-                f"{self.setup}: follows {found!r}, this release reads {SCHEMA!r}; go on with the release that wrote it, or begin in another folder"
-            )
+        document = read_begun(self.setup, SCHEMA, "search")
         try:
             return Setup.from_document(document["setup"], str(self.setup)), document["study"], bool(document["own"])
         except KeyError as error:

@@ -12,6 +12,7 @@ from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.schedules import Wave
 from ostinato.errors import ConfigError, PlanError
+from ostinato.folders import make_folder
 from ostinato.search.engines import Crew, Errand, check_engine, crew_of
 from ostinato.search.folder import SearchFolder
 from ostinato.search.objective import Objective
@@ -132,7 +133,7 @@ def optimize(
     if storage is not None:
         url_of(storage)
     name = name or f"{Path(laboratory.material.data.name).stem}-{setup.digest[:8]}"
-    folder.make()
+    make_folder(folder.path)
     opened = open_storage(folder.trials if storage is None else storage, heartbeat_s=heartbeat_s, told=told)
     queue = Queue.begin(opened, name, setup)
     folder.begin(setup, name, address(queue.url), own=storage is None)
