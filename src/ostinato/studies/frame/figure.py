@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ostinato.atomic import write_bytes
 from ostinato.studies.frame.judging import Finding, Judgement
-from ostinato.studies.frame.summary import Summary
+from ostinato.studies.frame.summary import Summary, factor_of, unit_of
 
 __all__ = ["draw"]
 
@@ -45,13 +45,14 @@ def _panel(ax: object, judgement: Judgement, metric: str) -> None:
     assert isinstance(ax, Axes)
     findings = [found for found in judgement.findings if found.contrast.metric == metric]
     ax.axvline(0.0, color="0.3", linewidth=0.8)
-    ax.axvline(100 * findings[0].contrast.margin, color="0.3", linewidth=0.8, linestyle="--")
+    ax.axvline(factor_of(metric) * findings[0].contrast.margin, color="0.3", linewidth=0.8, linestyle="--")
+    unit = f" in {unit_of(metric)}" if unit_of(metric) else ""
     for place, found in enumerate(findings):
         _interval(ax, found, -place)
     ax.set_yticks([-place for place in range(len(findings))], [found.contrast.name for found in findings])
     assert judgement.verdict is not None
     ax.set_title(f"{judgement.regime.title}: {judgement.verdict.verdict}", fontsize=9, loc="left")
-    ax.set_xlabel(f"difference of {metric} in points; right of the dashed line as claimed", fontsize=8)
+    ax.set_xlabel(f"difference of {metric}{unit}; right of the dashed line as claimed", fontsize=8)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
 
@@ -61,6 +62,6 @@ def _interval(ax: object, found: Finding, place: int) -> None:
 
     assert isinstance(ax, Axes)
     low, high = found.decision.interval.low, found.decision.interval.high
-    colour = _COLOURS[found.contrast.role]
-    ax.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2.0, solid_capstyle="butt")
-    ax.plot(100 * found.decision.effect, place, marker="o", markersize=5, color=colour)
+    colour, factor = _COLOURS[found.contrast.role], factor_of(found.contrast.metric)
+    ax.plot([factor * low, factor * high], [place, place], color=colour, linewidth=2.0, solid_capstyle="butt")
+    ax.plot(factor * found.decision.effect, place, marker="o", markersize=5, color=colour)

@@ -13,8 +13,12 @@ from ostinato.studies.frame.spec import Regime, Spec
 
 __all__ = ["NAMES", "Study", "find", "perform"]
 
-NAMES = ("snapshot-ensemble", "restart-shapes")
+NAMES = ("snapshot-ensemble", "restart-shapes", "phase-lock")
 """Every study, in the order of the page of evidence."""
+
+
+def _no_table(records: Sequence[dict[str, Any]]) -> list[str]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Study:
         measure: Measures the cells of one request, in any order.
         together: Divides a regime's cells, under a stage, into those that one process measures at once.
         remarks: Sentences about the records of one regime, beside the verdict.
+        table: Lines of Markdown about them, below the remarks: what is better read as a table.
     """
 
     spec: Spec
     measure: Callable[[Request], Iterable[Measurement]]
     together: Callable[[Regime, Stage, tuple[Cell, ...]], Iterable[tuple[Cell, ...]]]
     remarks: Callable[[Sequence[dict[str, Any]]], list[str]]
+    table: Callable[[Sequence[dict[str, Any]]], list[str]] = _no_table
 
 
 def find(name: str) -> Study:
