@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato import evaluation
 from ostinato.core.bindings import wave
 from ostinato.core.cycles import Cycle
 from ostinato.core.documents import digest

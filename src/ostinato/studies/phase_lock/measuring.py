@@ -10,6 +10,7 @@ from typing import Any
 from ostinato.errors import ConfigError
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.spec import Regime
+from ostinato.studies.frame.threads import one_thread
 from ostinato.studies.phase_lock import digits, logistic
 from ostinato.studies.phase_lock.bank import Bank, Floats
 from ostinato.studies.phase_lock.layout import Layout
@@ -30,6 +31,11 @@ def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[
 
 def measure(request: Request) -> Iterator[Measurement]:
     """Make the bank and simulate every search on it."""
+    with one_thread():
+        yield from _measured(request)
+
+
+def _measured(request: Request) -> Iterator[Measurement]:
     begun = time.monotonic()
     searches = [cell for cell in request.cells if cell.arm not in RANGED]
     bank = bank_of(request)

@@ -94,7 +94,7 @@ SPEC = Spec(
             "digits, perceptron 64-32-10",
             "digits",
             "b5e20df7283cbce51c77839f67099a377ef4d7a8c62144d30ddfea3a1e873669",
-            {**_BANK, "highs": (0.01, 0.32), "examples": 752, "batch": 16, "images": 128, "iqr": 1.0, "trough_iqr": 1.0},
+            {**_BANK, "highs": (0.01, 0.32), "examples": 752, "batch": 16, "images": 128, "iqr": 0.0446, "trough_iqr": 0.01815},
             _SMOKE,
         ),
         Regime(
@@ -102,7 +102,7 @@ SPEC = Spec(
             "stochastic logistic regression",
             "made up",
             "",
-            {**_BANK, "highs": (0.25, 8.0), "examples": 256, "features": 8, "ridge": 1e-3, "batch": 4, "runs": 4, "iqr": 1.0, "trough_iqr": 1.0},
+            {**_BANK, "highs": (0.25, 8.0), "examples": 256, "features": 8, "ridge": 1e-3, "batch": 4, "runs": 4, "iqr": 0.0402, "trough_iqr": 0.0204},
             _SMOKE,
             arms=tuple(arm for arm in _arms() if not arm.startswith("range-test")),
         ),

@@ -10,9 +10,9 @@ import sys
 import time
 
 import numpy as np
-import torch
 
 from ostinato.studies.frame.cells import Cell, Request
+from ostinato.studies.frame.threads import one_thread
 from ostinato.studies.phase_lock.measuring import bank_of
 from ostinato.studies.phase_lock.spec import SPEC
 
@@ -34,11 +34,11 @@ def spread(name: str, seeds: range) -> dict[str, float]:
 
 
 def _main() -> None:
-    torch.set_num_threads(1)
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 8)
     for regime in SPEC.regimes:
         begun = time.monotonic()
-        found = spread(regime.name, seeds)
+        with one_thread():
+            found = spread(regime.name, seeds)
         told = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
         print(f"{regime.name}: {told} ({len(seeds)} seeds, {time.monotonic() - begun:.0f} s)")
 
