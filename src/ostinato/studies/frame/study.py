@@ -18,6 +18,7 @@ NAMES = ("snapshot-ensemble", "restart-shapes", "phase-lock")
 
 
 def _no_table(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Return no lines."""
     return []
 
 
