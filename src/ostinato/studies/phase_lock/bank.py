@@ -37,7 +37,7 @@ class Bank:
         layout: The configurations.
         seeds: The seeds, (S,).
         readings: What a search reads, by period, each (S, A, length of its stretch); NaN after a run diverged.
-        means: Mean over the judged steps on the examples that the truth is taken from, (S, A, P); a diverged run has the worst.
+        means: Mean over the judged steps of what the truth is taken from, (S, A, P); a diverged run has the worst.
         troughs: The same at the last step, (S, A, P).
         chunks: How many members were trained at once, as `Measurement` has it.
     """
@@ -59,7 +59,7 @@ class Bank:
             layout: The configurations.
             seeds: The seeds.
             read: What searches read, (S, A, P, steps).
-            truth: The same on the examples that the truth is taken from.
+            truth: What the truth is taken from; it may be the same.
             chunks: As in the bank.
         """
         bounds = [(s.first - layout.start, s.stop - layout.start) for s in layout.stretches]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from ostinato import population
 from ostinato.core.plan import Plan
@@ -22,6 +23,7 @@ from ostinato.studies.phase_lock.layout import Layout
 __all__ = ["images_of", "make_bank", "perceptron", "train"]
 
 _HIDDEN = 32
+_MEMBERS = 512
 
 
 def images_of(regime: Regime) -> Images:
@@ -39,21 +41,20 @@ def perceptron(images: Images) -> Callable[[], nn.Module]:
     return make
 
 
-def make_bank(
-    regime: Regime, parameters: Mapping[str, Any], layout: Layout, seeds: Sequence[int], *, confirming: bool
-) -> Bank:
-    """Train every configuration under every seed; the configurations of one seed at once."""
-    images, shape = images_of(regime), layout.shape
-    read, truth = [], []
+def make_bank(regime: Regime, parameters: Mapping[str, Any], layout: Layout, seeds: Sequence[int]) -> Bank:
+    """Train every configuration under every seed, as many seeds at once as make 512 members."""
+    images, steps, count = images_of(regime), range(layout.start, layout.steps), len(layout.plans)
+    at_once = max(1, _MEMBERS // count)
+    scores: list[NDArray[np.float64]] = []
     chunks: list[int] = []
-    steps = range(layout.start, layout.steps)
-    for seed in seeds:
-        each = [seed] * len(layout.plans)
-        result = train(images, parameters, layout.plans, each, steps, confirming=confirming)
-        read.append(result.metrics["read"].reshape(*shape, -1))
-        truth.append(result.metrics["truth"].reshape(*shape, -1))
+    for first in range(0, len(seeds), at_once):
+        some = seeds[first : first + at_once]
+        plans = [plan for _ in some for plan in layout.plans]
+        result = train(images, parameters, plans, np.repeat(some, count).tolist(), steps)
+        scores += list(result.metrics["nll"].reshape(len(some), *layout.shape, -1))
         chunks += result.chunks
-    return Bank.of(layout, seeds, np.stack(read), np.stack(truth), tuple(dict.fromkeys(chunks)))
+    values = np.stack(scores)
+    return Bank.of(layout, seeds, values, values, tuple(dict.fromkeys(chunks)))
 
 
 def train(
@@ -63,35 +64,23 @@ def train(
     seeds: Sequence[int],
     steps: range,
     *,
-    confirming: bool,
     total: int | None = None,
 ) -> PopulationResult:
-    """Train one member a plan and seed, each on its seed's own images, and score it after some steps.
-
-    ``read`` is the NLL on the first validation images, which searches may look at; ``truth`` that on as many test images, or, in the
-    development stage, on the validation images that come next.
+    """Train one member a plan and seed, each on its seed's own images, and take its NLL on validation images after some steps.
 
     Raises:
         RunInterruptedError: A run was lost.
     """
-    count = parameters["images"]
-    held_out = [images.validation, images.test] if confirming else [images.validation, _after(images.validation, count)]
-    judged = tuple(torch.cat([part[place][:count] for part in held_out]) for place in (0, 1))
+    drawn = torch.from_numpy(
+        np.random.default_rng(20_262).permutation(len(images.validation[1]))[: parameters["images"]]
+    )
+    judged = images.validation[0][drawn], images.validation[1][drawn]
     rows = {seed: subset(images, parameters["examples"], seed) for seed in dict.fromkeys(seeds)}
     result = population.train(
         perceptron(images), plans, ((images.inputs, images.targets), judged), optimizer="sgd", seeds=seeds,
-        batch_size=parameters["batch"], drop_last=True, steps=total, evaluate=steps,
-        metrics={"read": _nll(slice(None, count)), "truth": _nll(slice(count, None))},
+        batch_size=parameters["batch"], drop_last=True, steps=total, evaluate=steps, metrics={"nll": F.cross_entropy},
         subsets=np.stack([rows[seed] for seed in seeds]), compile=False,
     )  # fmt: skip
     for reason in result.failures.values():
         raise RunInterruptedError(f"phase-lock: a run was lost: {reason}; run it again")
     return result
-
-
-def _after(pair: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
-    return pair[0][count:], pair[1][count:]
-
-
-def _nll(part: slice) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda outputs, targets: F.cross_entropy(outputs[part], targets[part])

@@ -56,13 +56,12 @@ def bank_of(request: Request) -> Bank:
     """
     parameters, named = request.parameters, sorted({cell.seed for cell in request.cells})
     first = named[0] - named[0] % _BLOCK
-    confirming = request.stage == "confirming"
-    seeds = range(first, first + parameters["seeds"]) if confirming else named
+    seeds = range(first, first + parameters["seeds"]) if request.stage == "confirming" else named
     if not set(named) <= set(seeds):
         raise ConfigError(f"phase-lock: got the seeds {named}, expected some of {seeds}")
     layout, regime = Layout.of(parameters), SPEC.regime(request.regime)
     if regime.data == "digits":
-        return digits.make_bank(regime, parameters, layout, seeds, confirming=confirming)
+        return digits.make_bank(regime, parameters, layout, seeds)
     return logistic.make_bank(parameters, layout, seeds)
 
 
@@ -105,7 +104,7 @@ def _ranged(arm: str, bank: Bank, request: Request, cells: list[Cell]) -> Iterat
     parameters = request.parameters
     images = digits.images_of(SPEC.regime(request.regime))
     seeds = [cell.seed for cell in cells]
-    ranged = measure_ranged(arm, images, parameters, seeds, TRIALS, confirming=request.stage == "confirming")
+    ranged = measure_ranged(arm, images, parameters, seeds, TRIALS)
     for cell, run in zip(cells, ranged, strict=True):
         origin: dict[str, Any] = {"plans": (run.plan,), "chunks": run.chunks, "wall_s": run.wall_s}
         if run.mean is None:

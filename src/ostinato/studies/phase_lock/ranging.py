@@ -46,7 +46,7 @@ class Ranged:
 
 
 def measure_ranged(
-    arm: str, images: Images, parameters: Mapping[str, Any], seeds: Sequence[int], trials: int, *, confirming: bool
+    arm: str, images: Images, parameters: Mapping[str, Any], seeds: Sequence[int], trials: int
 ) -> list[Ranged]:
     """Run the default plan, five cosine cycles, under each seed.
 
@@ -56,17 +56,16 @@ def measure_ranged(
         parameters: Of the regime.
         seeds: The seeds.
         trials: Trials of a search.
-        confirming: Whether the truth is taken from test images.
     """
     tested = [_peak(images, parameters, seed) for seed in seeds]
     steps = parameters["steps"]
     total = steps if arm == "range-test" else trials * steps - max(updates for _, updates, _ in tested)
     plans = [_plan(images, peak, total) for peak, _, _ in tested]
     first = plans[0].resolve().cycles[-_JUDGED_CYCLES].start
-    result = train(images, parameters, plans, seeds, range(first, total), confirming=confirming)
+    result = train(images, parameters, plans, seeds, range(first, total))
     found = []
     for k, (peak, _, seconds) in enumerate(tested):
-        at, values = result.curve(k, "truth")
+        at, values = result.curve(k, "nll")
         lost = result.status[k] == "diverged"
         mean, trough = (None, float("nan")) if lost else (float(values[at >= first].mean()), float(values[-1]))
         wall = seconds + result.wall_s / len(seeds)

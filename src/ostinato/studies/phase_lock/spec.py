@@ -118,7 +118,7 @@ SPEC = Spec(
     sd="todo",
     margin_reason="10 % of the interquartile range of the true scores over the configurations. The ranges, in nat: digits 0.0446 over the cycle and 0.01815 at the trough, logistic 0.0402"
     " and 0.0204, measured on development seeds 0 to 7 by `python -m ostinato.studies.phase_lock.spread 8`. Rank correlations: 0.05",
-    data="digits: each seed draws its own 752 images from the first 1,077 training images; searches read the NLL on 128 validation images, the truth is the NLL on 128 test images (on development"
-    " seeds on 128 more validation images). logistic: 256 examples of 8 features, made up once; a seed draws start and minibatches, four runs of each configuration, of which searches read the"
-    " first and the truth takes all",
+    data="digits: each seed draws its own 752 images from the first 1,077 training images; searches and truth read the NLL on the same 128 images, drawn once from the last 360 training"
+    " images (validation), under different seeds; no test image is read. logistic: 256 examples of 8 features, made up once; a seed draws start and minibatches, four runs of each"
+    " configuration, of which searches read the first and the truth takes all",
 )  # fmt: skip
