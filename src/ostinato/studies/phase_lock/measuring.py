@@ -19,7 +19,7 @@ from ostinato.studies.phase_lock.ranging import measure_ranged
 from ostinato.studies.phase_lock.searching import EVALUATORS, SAMPLERS, TRIALS, score_table, search, trials_of
 from ostinato.studies.phase_lock.spec import SPEC
 
-__all__ = ["bank_of", "measure", "together"]
+__all__ = ["bank_of", "measure", "searched", "together"]
 
 _BLOCK = 1000
 
@@ -39,7 +39,7 @@ def _measured(request: Request) -> Iterator[Measurement]:
     begun = time.monotonic()
     searches = [cell for cell in request.cells if cell.arm not in RANGED]
     bank = bank_of(request)
-    found = list(_searched(bank, request, searches))
+    found = list(searched(bank, request, searches))
     wall = (time.monotonic() - begun) / max(len(searches), 1)
     yield from (Measurement(cell, wall_s=wall, **made) for cell, made in found)
     for arm in RANGED:
@@ -65,7 +65,7 @@ def bank_of(request: Request) -> Bank:
     return logistic.make_bank(parameters, layout, seeds)
 
 
-def _searched(bank: Bank, request: Request, cells: list[Cell]) -> Iterator[tuple[Cell, dict[str, Any]]]:
+def searched(bank: Bank, request: Request, cells: list[Cell]) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Yield what every search came to, in shares of the interquartile range that the specification fixed."""
     parameters, draws = request.parameters, request.parameters["draws"]
 

@@ -1,7 +1,8 @@
 """How far apart the true scores of the bank lie, on development seeds: what study ``phase-lock`` counts its regrets in.
 
 ``python -m ostinato.studies.phase_lock.spread [SEEDS]`` prints, for each regime, the interquartile range over the configurations of the true mean over
-the cycle and of the true score at the last trough, in nat; the specification has these numbers.
+the cycle and of the true score at the last trough, in nat, and the standard deviation of the primary contrast over seeds in the former; the specification has
+these numbers. It shows no arm's mean.
 """
 
 from __future__ import annotations
@@ -13,24 +14,29 @@ import numpy as np
 
 from ostinato.studies.frame.cells import Cell, Request
 from ostinato.studies.frame.threads import one_thread
-from ostinato.studies.phase_lock.measuring import bank_of
+from ostinato.studies.phase_lock.measuring import bank_of, searched
 from ostinato.studies.phase_lock.spec import SPEC
 
 __all__ = ["spread"]
 
 
 def spread(name: str, seeds: range) -> dict[str, float]:
-    """Return the interquartile ranges of a regime's true scores, each configuration's the mean over seeds.
+    """Return the interquartile ranges of a regime's true scores, each configuration's the mean over seeds, and the primary contrast's deviation.
 
     Args:
         name: Of the regime.
         seeds: Development seeds.
     """
-    regime = SPEC.regime(name)
-    cells = tuple(Cell("grid-fixed", seed) for seed in seeds)
-    bank = bank_of(Request(SPEC.name, name, SPEC.parameters(regime, "full"), "tuning", cells))
-    ranges = [np.subtract(*np.percentile(part.mean(axis=0), [75, 25])) for part in (bank.means, bank.troughs)]
-    return {"iqr": float(ranges[0]), "trough_iqr": float(ranges[1])}
+    regime, weights = SPEC.regime(name), SPEC.primary.weights
+    cells = [Cell(arm, seed) for seed in seeds for arm in weights]
+    parameters = {**SPEC.parameters(regime, "full"), "iqr": 1.0, "trough_iqr": 1.0}
+    request = Request(SPEC.name, name, parameters, "tuning", tuple(cells))
+    bank = bank_of(request)
+    ranges = [float(np.subtract(*np.percentile(part.mean(axis=0), [75, 25]))) for part in (bank.means, bank.troughs)]
+    effects = dict.fromkeys(seeds, 0.0)
+    for cell, made in searched(bank, request, cells):
+        effects[cell.seed] += weights[cell.arm] * made["metrics"]["regret"] / ranges[0]
+    return {"iqr": ranges[0], "trough_iqr": ranges[1], "sd": float(np.std(list(effects.values()), ddof=1))}
 
 
 def _main() -> None:
