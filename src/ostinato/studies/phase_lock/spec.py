@@ -35,7 +35,7 @@ _SAMPLED = {
 
 
 def _interaction(first: str, second: str, role: Role = "secondary") -> Contrast:
-    name = f"({first} - {second} at fixed) - ({first} - {second} at cycle-mean)"
+    name = f"{first} - {second}, fixed less cycle-mean"
     weights = {
         f"{first}-fixed": 1.0,
         f"{second}-fixed": -1.0,
@@ -69,12 +69,12 @@ SPEC = Spec(
     claim="A period that is a multiple of the validation interval is always measured at one phase, which misleads a grid over periods; random search is fooled less.",
     source="arithmetic of sampling (every k steps a period P shows P / gcd(P, k) phases); J. Bergstra, Y. Bengio: Random Search for Hyper-Parameter Optimization, JMLR 13, 2012",
     scope="Simulated searches of 16 trials over the peak (16 values, a factor of 32) and the period (47 to 517 steps) of cosine cycles in runs of about 1,034"
-    " steps, validated every 47 steps, once an epoch. A trial is worth the mean of what it reads over its last whole cycles, about the second half of the run. The headline's truth is the mean over every"
+    " steps, validated every 47 steps (on digits once an epoch). A trial is worth the mean of what it reads over its last whole cycles, about the second half of the run. The headline's truth is the mean over every"
     " step of the same cycles: that is the level a reading at one phase misrepresents. What is deployed is the last trough; regrets against it are secondary, and reading at the trough"
     " on purpose is an arm of its own. A period of m intervals shows m phases, so that the claim's one phase is right for m = 1 alone. Regret is counted from the best of all 256 configurations, in"
     " interquartile ranges of their true scores. A search under a seed reads that seed's runs; its truth comes from the eight seeds of the other parity. Simulated searches are averaged within their seed:"
     " n counts seeds, and the seeds of one parity share a truth. A period outside the bank is read on the run of the nearest one, at the phases at which the interval would meet it itself. Digits is the"
-    " headline; in logistic regression the loss is exact (over all examples, less the minimum)",
+    " headline; in logistic regression the loss is exact (over all examples, less the minimum).",
     arms=_arms(),
     contrasts=(
         _interaction("grid", "random", "primary"),
@@ -115,7 +115,7 @@ SPEC = Spec(
     ),
     tuning=None,
     seeds=16,
-    sd="paired standard deviation of the primary contrast in % of the range, on the development seeds below: digits 2.3, logistic 1.5, so that 16 seeds give about +-1.3",
+    sd="paired standard deviation of the primary contrast in % of the range, on the development seeds below: digits 2.3, logistic 1.5, so that 16 seeds give about +-1.2",
     margin_reason="10 % of the interquartile range of the true scores over the configurations. The ranges, in nat: digits 0.08121 over the cycle and 0.05122 at the trough, logistic 0.0402"
     " and 0.0204, measured on development seeds 0 to 7 by `python -m ostinato.studies.phase_lock.spread 8`. Rank correlations: 0.05",
     data="digits: each seed draws its own 752 images from the first 1,077 training images; searches and truth read the NLL on the same 128 images, drawn once from the last 360 training"
