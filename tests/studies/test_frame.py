@@ -348,7 +348,7 @@ def test_an_installed_wheel_has_no_checkout_to_compare_with(tmp_path: Path, monk
 EVIDENCE = Path(__file__).parents[2] / "evidence"
 
 
-@pytest.mark.parametrize("name", ["snapshot-ensemble", "restart-shapes"])
+@pytest.mark.parametrize("name", ["snapshot-ensemble", "restart-shapes", "phase-lock"])
 def test_the_committed_specification_is_the_program_s(name: str) -> None:
     study = find(name)
     document = read_json(EVIDENCE / name / "spec.json")

@@ -14,6 +14,8 @@ from ostinato.studies import EvidenceFolder, Runner
 from ostinato.studies.frame import page as page_module
 from ostinato.studies.frame.instruments import lines_of, measure_coverage, measure_phase_lock
 from ostinato.studies.frame.page import write_page
+from ostinato.studies.frame.pilot import pilot
+from ostinato.studies.frame.spec import Contrast
 
 _spec = importlib.util.spec_from_file_location("studies_toy_page", Path(__file__).with_name("toy.py"))
 assert _spec is not None
@@ -97,3 +99,67 @@ def test_the_instruments_are_shown_with_their_figures(tmp_path: Path) -> None:
     assert "| every 10 steps | 1 of 10 |" in text
     assert "| studentised | 8 |" in text
     assert list(lines_of(tmp_path / "nowhere")) == []
+
+
+def test_a_study_without_tuning_with_a_table_and_an_interaction_has_its_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {"base": 1.0, "claimed": -2.0, "twin": 1.0}
+    study = toy.install(
+        monkeypatch, tuning=None, contrasts=(Contrast("both - claimed", "primary", weights, "error", 0.01),)
+    )
+    told = replace(study, table=lambda records: [f"| {len(records)} records |", "|---|", ""])
+    monkeypatch.setattr(sys.modules["ostinato.studies.toy"], "STUDY", told)
+    monkeypatch.setattr("ostinato.studies.frame.runner.demand_committed", lambda folder: None)
+    monkeypatch.setattr(page_module, "NAMES", ("toy",))
+    folder = EvidenceFolder(tmp_path, study.spec, "full")
+    folder.freeze()
+    Runner(told, "full", tmp_path, workers=1).run()
+    assert not folder.tuning.exists()
+    assert {(record["tuning"], str(record["settings"])) for record in folder.records()} == {("", "{}")}
+    write_page(tmp_path / "EVIDENCE.md", tmp_path)
+    text = (tmp_path / "EVIDENCE.md").read_text()
+    assert "\n\n| 39 records |\n|---|\n\n| arm | error |" in text
+    assert re.search(r"Controlled: \*\*supported\*\*\. both - claimed \+\d+\.\d\d points \(", text)
+    assert "Settings chosen" not in text
+
+
+def test_regrets_are_read_in_percent_of_the_spread_of_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(request: Any) -> Any:
+        for one in toy.measure(request):
+            yield replace(one, metrics={**one.metrics, "regret": one.metrics.get("error", 0.0)})
+
+    weights = {"base": 1.0, "claimed": -1.0}
+    study = toy.install(monkeypatch, contrasts=(Contrast("base - claimed", "primary", weights, "regret", 0.01),))
+    told = replace(study, measure=measure)
+    monkeypatch.setattr(sys.modules["ostinato.studies.toy"], "STUDY", told)
+    monkeypatch.setattr("ostinato.studies.frame.runner.demand_committed", lambda folder: None)
+    monkeypatch.setattr(page_module, "NAMES", ("toy",))
+    EvidenceFolder(tmp_path, study.spec, "full").freeze()
+    Runner(told, "full", tmp_path, workers=1).run()
+    write_page(tmp_path / "EVIDENCE.md", tmp_path)
+    text = (tmp_path / "EVIDENCE.md").read_text()
+    assert re.search(r"\| base - claimed \| primary \| \+\d\.\d\d % IQR \|", text)
+    svg = (tmp_path / "pictures" / "evidence" / "toy.svg").read_text()
+    assert "difference of regret in % IQR; right" in svg
+
+
+def test_a_pilot_of_a_study_without_tuning_tells_the_spread_of_its_primary_metric(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = toy.install(monkeypatch, tuning=None)
+    asked: list[Any] = []
+
+    def measure(request: Any) -> Any:
+        asked.append(request)
+        return toy.measure(replace(request, stage="confirming"))
+
+    told = replace(study, measure=measure)
+    monkeypatch.setattr(sys.modules["ostinato.studies.toy"], "STUDY", told)
+    rows = pilot(told, 4, workers=1)
+    assert [row["regime"] for row in rows] == ["one", "two"]
+    assert all(0.0 < row["pooled_sd"] < 0.1 and 0.0 < row["paired_sd"] < 0.1 for row in rows)
+    assert {request.stage for request in asked} == {"tuning"}
+    assert {(cell.arm, cell.seed) for request in asked for cell in request.cells} == {
+        (arm, seed) for arm in study.spec.arms for seed in range(96, 100)
+    }

@@ -26,8 +26,9 @@ fashion = pytest.mark.skipif(
 )
 
 
-@fashion
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name == "phase-lock" else pytest.param(name, marks=fashion) for name in NAMES]
+)
 def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
     study = find(name)
     Runner(study, "smoke", tmp_path, workers=1).run()
@@ -36,7 +37,9 @@ def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
     for judgement in summary.judgements:
         assert judgement.missing == 0
         assert judgement.verdict is not None
-        assert {found.contrast.name for found in judgement.findings} == {one.name for one in study.spec.contrasts}
+        arms = set(study.spec.arms_of(judgement.regime))
+        possible = {one.name for one in study.spec.contrasts if set(one.weights) <= arms}
+        assert {found.contrast.name for found in judgement.findings} == possible
         leading = [found for found in judgement.findings if found.contrast.role in ("primary", "required")]
         assert all((found.two_way is not None) == (found.contrast.metric == "error") for found in leading)
     records = summary.folder.records()

@@ -9,4 +9,4 @@ from ostinato.studies.frame.study import Study
 
 __all__ = ["STUDY"]
 
-STUDY = Study(SPEC, measure, together, remarks, across)
+STUDY = Study(SPEC, measure, together, remarks, across=across)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ostinato.atomic import write_bytes
 from ostinato.studies.frame.judging import Finding, Judgement
-from ostinato.studies.frame.summary import Summary, unit_of
+from ostinato.studies.frame.summary import Summary, factor_of, unit_of
 
 __all__ = ["draw"]
 
@@ -46,7 +46,8 @@ def _panel(ax: object, judgement: Judgement, metric: str) -> None:
 
     assert isinstance(ax, Axes)
     findings = [found for found in judgement.findings if found.contrast.metric == metric]
-    scale, margin = _scale(metric), _scale(metric) * findings[0].contrast.margin
+    scale = factor_of(metric)
+    margin = scale * findings[0].contrast.margin
     ax.axvline(0.0, color="0.3", linewidth=0.8)
     ax.axvline(margin, color="0.3", linewidth=0.8, linestyle="--")
     for place, found in enumerate(findings):
@@ -60,11 +61,6 @@ def _panel(ax: object, judgement: Judgement, metric: str) -> None:
     ax.set_xlabel(f"difference of {metric}{unit}; right of the dashed line as claimed", fontsize=8)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-
-
-def _scale(metric: str) -> float:
-    """Return what a metric is multiplied by to be read: shares are in percentage points."""
-    return 100.0 if unit_of(metric) == "points" else 1.0
 
 
 def _interval(ax: object, found: Finding, place: int, scale: float) -> None:

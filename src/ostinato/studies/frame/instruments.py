@@ -17,6 +17,7 @@ from ostinato.core.documents import canonical
 from ostinato.core.plan import Plan
 from ostinato.evaluation.calibration import DISTRIBUTIONS, coverage
 from ostinato.studies.frame.provenance import code_digest, versions
+from ostinato.studies.frame.threads import one_thread
 
 __all__ = ["lines_of", "measure_coverage", "measure_instruments", "measure_phase_lock"]
 
@@ -61,7 +62,6 @@ def measure_phase_lock() -> dict[str, Any]:
     A perceptron is trained under a cosine cycle of ten steps and scored after every step, which is the truth; every timing reads some of
     those scores. The last twenty of thirty cycles count.
     """
-    import torch
     from torch import nn
 
     from ostinato.training import datasets
@@ -78,14 +78,10 @@ def measure_phase_lock() -> dict[str, Any]:
     def make() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         dense = population.train(
             make, [plan] * _SEEDS, data, optimizer="sgd", seeds=range(_SEEDS), batch_size=32, evaluate=1, compile=False
         )
-    finally:
-        torch.set_num_threads(threads)
     late = range(-_LATE, 0)
     reports = [evaluation.by_phase(resolved, *dense.curve(k, "error"), cycles=late) for k in range(_SEEDS)]
     found: dict[str, Any] = {

@@ -21,7 +21,7 @@ _HEAD = """# Evidence
 Made by `ostinato study report` from the records under `evidence/`; do not edit.
 
 Every claim is answered with **supported**, **not supported** or **inconclusive**. Effects are written comparator - claimed, so that a positive
-number is as claimed; points are percentage points of error. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
+number is as claimed; points are percentage points of error, % IQR percent of the interquartile range of true scores. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
 before the run: *supported* is L > 0 and effect >= m, against the primary comparator and every required control; *not supported* is U < m against any of
 them, harm included; *inconclusive* is the rest. Intervals are conditional on the test images; the line "seeds x images" resamples both. Regimes are
 never pooled. With {claims} claims and a rule that errs in 2.5 %, at most {false:.1f} false "supported" are to be expected; the Holm column adjusts the primary
@@ -85,7 +85,7 @@ def _section(summary: Summary, picture: Path | None) -> Iterator[str]:
         yield f"**No verdict**: {summary.outdated}\n"
     for place, judgement in enumerate(summary.judgements):
         yield from _regime(summary, judgement, headline=place == 0)
-    if summary.study.across is not None and (lines := summary.study.across(summary.folder.records())):
+    if lines := summary.study.across(summary.folder.records()):
         yield "Across regimes:\n"
         yield from (f"- {line}" for line in lines)
         yield ""
@@ -102,11 +102,13 @@ def _regime(summary: Summary, judgement: Judgement, *, headline: bool) -> Iterat
     yield f"- Controlled: **{judgement.verdict.verdict}**. {_sentence(judgement)}"
     if judgement.literal is not None:
         literal = next(found for found in judgement.findings if found.contrast.role == "literal")
-        yield f"- Literal (against {_comparators(literal)}): **{judgement.literal.verdict}**, {_told(literal)}."
+        yield f"- Literal ({_against(literal)}): **{judgement.literal.verdict}**, {_told(literal)}."
     records = [record for record in summary.folder.records() if record["regime"] == judgement.regime.name]
     for line in summary.study.remarks(records):
         yield f"- {line}"
-    yield f"\n| arm | {spec.primary.metric} | 95 % interval | seeds |\n|---|---|---|---|"
+    yield ""
+    yield from summary.study.table(records)
+    yield f"| arm | {spec.primary.metric} | 95 % interval | seeds |\n|---|---|---|---|"
     for arm, (mean, ends, count) in judgement.means.items():
         low, high = (in_unit(spec.primary.metric, end, signed=False) for end in ends)
         yield f"| {arm} | {in_unit(spec.primary.metric, mean, signed=False)} | {low} to {high} | {count} |"
@@ -134,14 +136,18 @@ def _sentence(judgement: Judgement) -> str:
     """Return the headline in words, in the metric's unit."""
     assert judgement.verdict is not None
     leading = [found for found in judgement.findings if found.contrast.role in ("primary", "required")]
-    told = "; ".join(f"against {_comparators(found)} {_told(found)}: {found.decision.verdict}" for found in leading)
+    told = "; ".join(f"{_against(found)} {_told(found)}: {found.decision.verdict}" for found in leading)
     needed = judgement.verdict.n_needed
     more = f" About {needed} seeds would decide it." if judgement.verdict.verdict == "inconclusive" and needed else ""
     return f"{told}.{more}"
 
 
-def _comparators(finding: Finding) -> str:
-    return " and ".join(arm for arm, weight in finding.contrast.weights.items() if weight > 0)
+def _against(finding: Finding) -> str:
+    """Return the comparator of a difference; an interaction has none, and goes by its name."""
+    weights = finding.contrast.weights
+    if len(weights) > 2:
+        return finding.contrast.name
+    return "against " + " and ".join(arm for arm, weight in weights.items() if weight > 0)
 
 
 def _told(finding: Finding) -> str:

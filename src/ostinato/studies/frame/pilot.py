@@ -19,7 +19,8 @@ def pilot(study: Study, seeds: int, *, engine: str = "local", workers: int | Non
     """Return, for every regime, the spread of validation errors and the seconds that a seed takes; no mean of any arm.
 
     Args:
-        study: The study; its settings are the middles of its grids.
+        study: The study; its settings are the middles of its grids. Where nothing is tuned, the arms are all of the regime's, and what spreads is
+            the primary metric.
         seeds: Development seeds, from the end of their block so that tuning never meets them.
         engine: Where it runs.
         workers: Processes at once.
@@ -28,9 +29,10 @@ def pilot(study: Study, seeds: int, *, engine: str = "local", workers: int | Non
     grids = spec.tuning.grids if spec.tuning is not None else {}
     metric = spec.tuning.metric if spec.tuning is not None else spec.primary.metric
     middles = {arm: {grid.setting: grid.values[len(grid.values) // 2]} for arm, grid in grids.items()}
-    middle = {arm: settings_of(spec, arm, middles) for arm in grids}
+    tuned = {arm: settings_of(spec, arm, middles) for arm in grids}
     rows = []
     for regime in spec.regimes:
+        middle: dict[str, dict[str, float]] = tuned or {arm: {} for arm in spec.arms_of(regime)}
         cells = tuple(Cell(arm, seed, setting) for seed in range(100 - seeds, 100) for arm, setting in middle.items())
         requests = [
             Request(spec.name, regime.name, spec.parameters(regime, "full"), "tuning", together)

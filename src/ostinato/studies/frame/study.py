@@ -13,8 +13,22 @@ from ostinato.studies.frame.spec import Regime, Spec
 
 __all__ = ["NAMES", "Study", "find", "perform"]
 
-NAMES = ("snapshot-ensemble", "restart-shapes", "antiphase-regularisation", "weight-decay-phase", "batchnorm-momentum")
+NAMES = (
+    "snapshot-ensemble",
+    "restart-shapes",
+    "phase-lock",
+    "antiphase-regularisation",
+    "weight-decay-phase",
+    "batchnorm-momentum",
+)
 """Every study, in the order of the page of evidence."""
+
+
+Tell = Callable[[Sequence[dict[str, Any]]], list[str]]
+
+
+def _nothing(records: Sequence[dict[str, Any]]) -> list[str]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -26,14 +40,16 @@ class Study:
         measure: Measures the cells of one request, in any order.
         together: Divides a regime's cells, under a stage, into those that one process measures at once.
         remarks: Sentences about the records of one regime, beside the verdict.
+        table: Lines of Markdown about them, below the remarks: what is better read as a table.
         across: Sentences about the records of all regimes together, which no verdict rests on.
     """
 
     spec: Spec
     measure: Callable[[Request], Iterable[Measurement]]
     together: Callable[[Regime, Stage, tuple[Cell, ...]], Iterable[tuple[Cell, ...]]]
-    remarks: Callable[[Sequence[dict[str, Any]]], list[str]]
-    across: Callable[[Sequence[dict[str, Any]]], list[str]] | None = None
+    remarks: Tell
+    table: Tell = _nothing
+    across: Tell = _nothing
 
 
 def find(name: str) -> Study:
