@@ -10,18 +10,16 @@ import numpy as np
 
 from ostinato import evaluation
 from ostinato.comparison.endpoints import endpoint_of
-from ostinato.core.bindings import wave
-from ostinato.core.cycles import Cycle
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.search.sweeps.configured import range_test_of
 from ostinato.search.trials import Laboratory, Progress
+from ostinato.training import recipes
+from ostinato.training.defaults import DEFAULT_RECIPE
 
 __all__ = ["Baseline", "baseline_of"]
 
 _TARGET = "optimizer.lr"
-_RANGE = 100.0
-_CYCLES = 5
 _SEED = 2**41  # far from any seed that trials or comparisons use
 _CONFIRMING = 8
 
@@ -92,12 +90,11 @@ def baseline_of(laboratory: Laboratory, best: ResolvedPlan, spent: int, progress
 
 
 def _default(base: Plan, rate: float) -> Plan:
-    """Return the plan with five cosine cycles of the rate, everything else as it is."""
+    """Return the plan with the default rhythm and rate, everything else as it is."""
     document = base.to_document()
     document["bind"] = [table for table in document["bind"] if table["target"] != _TARGET]
-    document["cycle"] = Cycle("cosine", count=_CYCLES).to_document()
-    others = Plan.from_document(document)
-    return Plan(others.total, others.warmup, others.cycle, {**others.bound, _TARGET: wave(rate / _RANGE, rate)})
+    document.pop("cycle", None)
+    return Plan.from_document(recipes.merged(document, DEFAULT_RECIPE, rate))
 
 
 def _confirmed(

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ostinato.core.plan import Plan
 from ostinato.search import range_test
 from ostinato.studies.frame.images import Images, subset
 from ostinato.studies.phase_lock.digits import perceptron, train
-from ostinato.training import optimizers
+from ostinato.training import optimizers, recipes
 from ostinato.training.batches import EpochOrder
-from ostinato.training.defaults import default_plan
+from ostinato.training.defaults import DEFAULT_RECIPE
 
 __all__ = ["ARMS", "Ranged", "measure_ranged"]
 
@@ -60,7 +59,7 @@ def measure_ranged(
     tested = [_peak(images, parameters, seed) for seed in seeds]
     steps = parameters["steps"]
     total = steps if arm == "range-test" else trials * steps - max(updates for _, updates, _ in tested)
-    plans = [_plan(images, peak, total) for peak, _, _ in tested]
+    plans = [recipes.plan(DEFAULT_RECIPE, total=total, rate=peak) for peak, _, _ in tested]
     first = plans[0].resolve().cycles[-_JUDGED_CYCLES].start
     result = train(images, parameters, plans, seeds, range(first, total))
     found = []
@@ -71,11 +70,6 @@ def measure_ranged(
         wall = seconds + result.wall_s / len(seeds)
         found.append(Ranged(peak, mean, trough, plans[k].resolve().digest, result.chunks, wall))
     return found
-
-
-def _plan(images: Images, peak: float, total: int) -> Plan:
-    optimizer = optimizers.build("sgd", perceptron(images)(), lr=peak)
-    return default_plan(optimizer).replace({"total": total})
 
 
 def _peak(images: Images, parameters: Mapping[str, Any], seed: int) -> tuple[float, int, float]:
