@@ -28,6 +28,7 @@ Tell = Callable[[Sequence[dict[str, Any]]], list[str]]
 
 
 def _nothing(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Tell nothing."""
     return []
 
 
