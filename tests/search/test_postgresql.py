@@ -17,7 +17,7 @@ from ostinato.errors import StorageError
 from ostinato.search import optimize
 from ostinato.search.outcome import rows_of
 from ostinato.search.queue import Queue
-from ostinato.search.storage import open_storage
+from ostinato.search.storage import open_storage, told_as_ours
 from searching import SPACE, config, queue, setup
 
 pytestmark = pytest.mark.skipif(
@@ -104,6 +104,18 @@ def test_a_server_that_restarts_meanwhile_loses_nothing(server: postgresql.Serve
     assert one.open
     assert one.trials()[0].number == trial.number
     assert [other.number for other in one.take(1, "a")] == [1]
+
+
+def test_a_server_that_is_gone_is_one_line(server: postgresql.Server) -> None:
+    one = Queue.begin(open_storage(server.url), "gone", setup(trials=2))
+    server.stop()
+    try:
+        with pytest.raises(StorageError, match="finished trials are kept") as caught, told_as_ours(one.url):
+            one.storage.get_all_studies()
+    finally:
+        server.start()
+    assert "\n" not in str(caught.value)
+    assert postgresql.PASSWORD not in str(caught.value)
 
 
 def test_a_wrong_password_or_database_is_said_at_once_and_not_shown(server: postgresql.Server) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -133,14 +134,21 @@ class Queue:
         for waiting in self.trials(TrialState.WAITING):
             if len(taken) == most:
                 break
-            with suppress(UpdateFinishedTrialError):
-                if not self.storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING):
-                    continue
-                self.storage.record_heartbeat(waiting._trial_id)
-                self.storage.set_trial_user_attr(waiting._trial_id, _WORKER, [waiting.number, worker])
+            if patiently(partial(self._take, waiting, worker), self.url):
                 self._seed(waiting.user_attrs.get(_SLOT, waiting.number))
                 taken.append(Trial(self.study, waiting._trial_id))
         return taken
+
+    def _take(self, waiting: FrozenTrial, worker: str) -> bool:
+        """Make a trial this worker's; False where another was quicker."""
+        try:
+            if not self.storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING):
+                return False
+        except UpdateFinishedTrialError:
+            return False
+        self.storage.record_heartbeat(waiting._trial_id)
+        self.storage.set_trial_user_attr(waiting._trial_id, _WORKER, [waiting.number, worker])
+        return True
 
     def _seed(self, slot: int) -> None:
         """Let what an adaptive sampler draws for a place depend on the place, and not on how many this worker has drawn."""

@@ -22,7 +22,7 @@ from ostinato.search.pruning import pruner_of
 from ostinato.search.queue import Queue
 from ostinato.search.setup import Setup
 from ostinato.search.space import Choice, Range, Space
-from ostinato.search.storage import HEARTBEAT_S, address, open_storage, url_of
+from ostinato.search.storage import HEARTBEAT_S, address, open_storage, told_as_ours, url_of
 from ostinato.search.trials import Laboratory
 from ostinato.search.worker import TOGETHER
 from ostinato.training import RunConfig, RunFolder
@@ -192,7 +192,7 @@ def _finish(
 ) -> Search:
     """Work until the queue is empty, and write what came out."""
     told = progress or (lambda what, done, every: None)
-    with StopRequest() as stop:
+    with told_as_ours(queue.url), StopRequest() as stop:
         crew(queue, laboratory, stop, lambda done, every: told("trials", done, every))
     document = outcome_of(
         queue, laboratory, baseline=baseline, progress=lambda done, every: told("baseline", done, every)

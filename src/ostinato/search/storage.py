@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy import URL
 
-__all__ = ["HEARTBEAT_S", "RETRIES", "address", "exclusive", "open_storage", "patiently", "url_of"]
+__all__ = ["HEARTBEAT_S", "RETRIES", "address", "exclusive", "open_storage", "patiently", "told_as_ours", "url_of"]
 
 HEARTBEAT_S = 10
 """Seconds from one sign of life of a worker to the next; after three without one its trials are given to others."""
@@ -153,6 +153,25 @@ def _passing(error: Any) -> bool:
     return "FATAL" not in words or any(word in words for word in _PASSING_WORDS)
 
 
+@contextmanager
+def told_as_ours(url: URL) -> Iterator[None]:
+    """Say in one line what a storage refuses in the block.
+
+    Raises:
+        StorageError: It was gone, or refused something.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except (DBAPIError, StorageInternalError) as error:
+        cause = error if isinstance(error, DBAPIError) else error.__cause__ or error
+        raise StorageError(
+            f"storage: {address(url)}: {_reason(url, cause)}; finished trials are kept: run the same command when it is back"
+        ) from None
+
+
 def _refused(url: URL, error: Any, tries: int, spent: float) -> str:
     after = f" ({tries} tries in {spent:.0f} s)" if tries > 1 else ""
     return f"storage: {address(url)}: {_reason(url, error)}{after}; start the server, or correct --storage"
@@ -160,7 +179,7 @@ def _refused(url: URL, error: Any, tries: int, spent: float) -> str:
 
 def _reason(url: URL, error: Any) -> str:
     """Return what the driver says, on one line, without the password."""
-    text = " ".join(str(error.orig or error).split())
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
     return text.replace(url.password, "***") if isinstance(url.password, str) and url.password else text
 
 

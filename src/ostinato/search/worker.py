@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from optuna.trial import Trial
 
 from ostinato.core.resolved import ResolvedPlan
-from ostinato.errors import DomainError, PlanError, RunInterruptedError
+from ostinato.errors import PlanError, RunInterruptedError
 from ostinato.search.pruning import follow
 from ostinato.search.queue import Queue, Told
 from ostinato.search.trials import Laboratory, Outcome
@@ -94,8 +94,6 @@ class Worker:
         values = self.queue.setup.space.suggest(trial)
         try:
             plan = self.laboratory.resolve(self.queue.setup.space.plan(self.laboratory.base, values))
-        except DomainError:
-            raise
         except PlanError as error:
             self.queue.tell(trial, Told("infeasible", None, 0, detail=str(error)))
             return None
