@@ -12,8 +12,9 @@ from ostinato.studies.frame.summary import Summary, factor_of, unit_of
 __all__ = ["draw"]
 
 _COLOURS = {"primary": "#b3261e", "required": "#b3261e", "literal": "#7a5c00", "secondary": "#2f5d8a"}
-_WIDE = 100.0
+_WIDE = 40.0
 """From so many margins on, effects are drawn on an axis that is logarithmic outside of the margin."""
+_PANEL, _LETTER = 3.9, 0.07  # inches of a panel beside its labels, and of a letter
 
 
 def draw(summary: Summary, folder: Path) -> Path:
@@ -25,10 +26,11 @@ def draw(summary: Summary, folder: Path) -> Path:
     judgements = [judgement for judgement in summary.judgements if judgement.verdict is not None]
     shown = [found for found in judgements[0].findings if found.contrast.metric == spec.primary.metric]
     height = 0.9 + 0.36 * len(shown)
+    width = _PANEL + _LETTER * max(len(found.contrast.name) for found in shown)
     columns = min(2, len(judgements))
     rows = -(-len(judgements) // columns)
     with mpl.rc_context({"svg.hashsalt": spec.name, "font.size": 9}):
-        figure = Figure(figsize=(5.6 * columns, height * rows), layout="constrained")
+        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, judgement in zip(axes, judgements, strict=False):
             _panel(ax, judgement, spec.primary.metric)
