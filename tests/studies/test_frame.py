@@ -16,7 +16,7 @@ import pytest
 from ostinato import evaluation
 from ostinato.atomic import read_json
 from ostinato.errors import ConfigError, RunInterruptedError, StateError, StorageError
-from ostinato.studies import EvidenceFolder, Runner, find
+from ostinato.studies import NAMES, EvidenceFolder, Runner, find
 from ostinato.studies.frame import judge, provenance
 from ostinato.studies.frame.cells import Cell, Measurement, pack_bits, unpack_bits
 from ostinato.studies.frame.spec import Contrast, Grid, Tuning
@@ -348,7 +348,7 @@ def test_an_installed_wheel_has_no_checkout_to_compare_with(tmp_path: Path, monk
 EVIDENCE = Path(__file__).parents[2] / "evidence"
 
 
-@pytest.mark.parametrize("name", ["snapshot-ensemble", "restart-shapes", "phase-lock"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_committed_specification_is_the_program_s(name: str) -> None:
     study = find(name)
     document = read_json(EVIDENCE / name / "spec.json")
@@ -356,7 +356,7 @@ def test_the_committed_specification_is_the_program_s(name: str) -> None:
     assert document == study.spec.to_document()
 
 
-@pytest.mark.parametrize("name", ["snapshot-ensemble", "restart-shapes"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_committed_records_are_complete_and_judged(name: str) -> None:
     summary = summarise(find(name), EVIDENCE)
     assert summary.outdated == ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ostinato.search.domains import Choice, Range
 from ostinato.search.objective import Objective
-from ostinato.search.space import Choice, Range, Space
+from ostinato.search.space import Space
 from ostinato.search.sweeps import RangeTest, Suggestion, range_test, untouched
 
 if TYPE_CHECKING:

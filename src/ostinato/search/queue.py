@@ -164,8 +164,11 @@ class Queue:
     @property
     def progress(self) -> tuple[int, int]:
         """How many trials have ended, of how many."""
-        waiting = len(self.trials(TrialState.WAITING, TrialState.RUNNING))
-        return max(0, self.setup.trials - waiting), self.setup.trials
+        trials = self.trials()
+        planned = len(
+            {trial.user_attrs[_SLOT] for trial in trials if _SLOT in trial.user_attrs}
+        )  # a grid may have fewer
+        return planned - sum(not trial.state.is_finished() for trial in trials), planned
 
     def _recover(self) -> None:
         """Give trials of workers without a sign of life back to the queue."""

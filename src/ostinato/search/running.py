@@ -13,6 +13,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.schedules import Wave
 from ostinato.errors import ConfigError, PlanError
 from ostinato.folders import make_folder
+from ostinato.search.domains import Choice, Range
 from ostinato.search.engines import Crew, Errand, check_engine, crew_of
 from ostinato.search.folder import SearchFolder
 from ostinato.search.objective import Objective
@@ -21,7 +22,7 @@ from ostinato.search.pictures import draw_pictures
 from ostinato.search.pruning import pruner_of
 from ostinato.search.queue import Queue
 from ostinato.search.setup import Setup
-from ostinato.search.space import Choice, Range, Space
+from ostinato.search.space import Space
 from ostinato.search.storage import HEARTBEAT_S, address, open_storage, told_as_ours, url_of
 from ostinato.search.trials import Laboratory
 from ostinato.search.worker import TOGETHER

@@ -11,7 +11,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
 from ostinato.errors import ConfigError, suggest
-from ostinato.search.space import Space, Value
+from ostinato.search.domains import Value
+from ostinato.search.space import Space
 
 __all__ = ["ADAPTIVE", "SAMPLERS", "Drawn", "check_sampler", "draw", "quiet", "sampler_of"]
 
