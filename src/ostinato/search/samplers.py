@@ -77,8 +77,7 @@ def draw(name: str, space: Space, trials: int, seed: int) -> list[Drawn]:
             study.enqueue_trial(point)
             trial = study.ask()
             space.suggest(trial)
-            frozen = study.trials[-1]
-            found.append((dict(frozen.params), dict(frozen.distributions)))
+            found.append((dict(trial.params), dict(trial.distributions)))
             study.tell(trial, 0.0)
     return found
 
