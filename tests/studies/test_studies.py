@@ -46,8 +46,10 @@ def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
     assert {record["status"] for record in records} == {"done"}
     assert all(record["seed"] >= 9000 and record["profile"] == "smoke" and record["plans"] for record in records)
     for regime in study.spec.regimes:
-        assert study.remarks([record for record in records if record["regime"] == regime.name])
-    assert study.across is None or study.across(records)
+        own = [record for record in records if record["regime"] == regime.name]
+        assert study.remarks(own)
+        assert bool(study.table(own)) == (name == "phase-lock")
+    assert bool(study.across(records)) == (name == "antiphase-regularisation")
     assert draw(summary, tmp_path).stat().st_size > 10_000
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ostinato.core.clock import Tick
 from ostinato.ensembles import norm_gap
 from ostinato.ensembles.recalibration import norm_layers
+from ostinato.errors import DataError
 from ostinato.training.batches import seeded
 from ostinato.training.session import Session, in_order
 
@@ -22,8 +23,8 @@ _SHORT = {"gap": "gap", "mean_distance": "mean", "variance_distance": "variance"
 class NormGaps:
     """Measures the gap on the first examples of the training data, in batches of the size that trains.
 
-    Of a run of many cycles about ten are measured, evenly, the last among them. It measures nothing where the model has no batch norm, where a run of several processes would have to wait for one of them, and where
-    there are too few examples for a batch.
+    Of a run of many cycles about ten are measured, evenly, the last among them. It measures nothing where the model has no batch norm, where a run
+    of several processes would have to wait for one of them, where there are too few examples for a batch, and where outputs are not finite.
     """
 
     def __init__(self, session: Session) -> None:
@@ -42,8 +43,11 @@ class NormGaps:
         if not self._batches:
             return None
         session = self._session
-        with session.evaluating():
-            found = norm_gap(session.model, self._batches)
+        try:
+            with session.evaluating():
+                found = norm_gap(session.model, self._batches)
+        except DataError:  # outputs that are not finite: the loop's next loss says so, with the step
+            return None
         return {short: getattr(found, name) for name, short in _SHORT.items()}
 
     def _drawn(self) -> list[Any]:
