@@ -43,35 +43,35 @@ def test_workers_that_join_at_once_write_the_trials_down_once_and_take_each_once
 
     def work() -> None:
         try:
-            own = queue(tmp_path)
-            while trials := own.take(2, threading.current_thread().name):
+            own = queue(tmp_path, trials=40)
+            while trials := own.take(1, threading.current_thread().name):
                 for trial in trials:
                     taken.append(trial.number)
                     own.tell(trial, DONE)
         except BaseException as error:
             failures.append(error)
 
-    queue(tmp_path)  # so that the tables are there
+    queue(tmp_path, trials=40)  # so that the tables are there
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert failures == []
-    assert sorted(taken) == list(range(6))
-    assert not queue(tmp_path).open
+    assert sorted(taken) == list(range(40))
+    assert not queue(tmp_path, trials=40).open
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_trial_without_signs_of_life_is_taken_again_with_the_same_values(tmp_path: Path, sampler: str) -> None:
     dead, alive = queue(tmp_path, 1, sampler=sampler, trials=1), queue(tmp_path, 1, sampler=sampler, trials=1)
     lost = dead.take(1, "dead")[0]
-    values = SPACE.suggest(lost)
+    values = dead.values(lost)
     assert alive.take(1, "alive") == []
     assert alive.open
     time.sleep(4.5)
     again = alive.take(1, "alive")[0]
-    assert (again.number, SPACE.suggest(again)) == (1, values)
+    assert (again.number, alive.values(again)) == (1, values)
     assert not dead.tell(lost, DONE)  # it was not dead after all: the other's result counts
     assert alive.tell(again, DONE)
     assert [trial.state for trial in alive.trials()] == [TrialState.FAIL, TrialState.COMPLETE]
@@ -127,7 +127,7 @@ def test_an_adaptive_sampler_draws_by_place_so_that_one_worker_repeats_itself(tm
         values = []
         while taken := one.take(3, name):
             for trial in taken:
-                values.append(SPACE.suggest(trial))
+                values.append(one.values(trial))
                 one.tell(trial, Told("done", abs(float(str(values[-1]["optimizer.lr/high"])) - 0.1), 1))
         drawn.append(values)
     assert drawn[0] == drawn[1]

@@ -20,10 +20,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from ostinato._version import __version__
 from ostinato.errors import StateError, StorageError
+from ostinato.search.domains import Value
 from ostinato.search.pruning import pruner_of
 from ostinato.search.samplers import ADAPTIVE, draw, quiet, sampler_of
 from ostinato.search.setup import Setup
-from ostinato.search.storage import address, exclusive, patiently, url_of
+from ostinato.search.storage import address, exclusive, one_after_another, patiently, url_of
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -129,15 +130,13 @@ class Queue:
 
         Empty where none waits now; `open` says whether others may come.
         """
-        self._recover()
-        taken: list[Trial] = []
-        for waiting in self.trials(TrialState.WAITING):
-            if len(taken) == most:
-                break
-            if patiently(partial(self._take, waiting, worker), self.url):
-                self._seed(waiting.user_attrs.get(_SLOT, waiting.number))
-                taken.append(Trial(self.study, waiting._trial_id))
-        return taken
+        mine: list[FrozenTrial] = []
+        with one_after_another(self.storage, self.name):
+            self._recover()
+            for waiting in self.trials(TrialState.WAITING):
+                if len(mine) < most and patiently(partial(self._take, waiting, worker), self.url):
+                    mine.append(waiting)
+        return [Trial(self.study, trial._trial_id) for trial in mine]
 
     def _take(self, waiting: FrozenTrial, worker: str) -> bool:
         """Make a trial this worker's; False where another was quicker."""
@@ -150,11 +149,12 @@ class Queue:
         self.storage.set_trial_user_attr(waiting._trial_id, _WORKER, [waiting.number, worker])
         return True
 
-    def _seed(self, slot: int) -> None:
-        """Let what an adaptive sampler draws for a place depend on the place, and not on how many this worker has drawn."""
-        setup = self.setup
+    def values(self, trial: Trial) -> dict[str, Value]:
+        """Return what a trial draws, as a plan writes it; an adaptive sampler draws by the trial's place, not by how many this worker has drawn."""
+        setup, slot = self.setup, trial.user_attrs.get(_SLOT, trial.number)
         if setup.sampler in ADAPTIVE:
             self.study.sampler = sampler_of(setup.sampler, setup.space, (setup.seed * 1_000_003 + slot) % 2**32)
+        return setup.space.suggest(trial)
 
     @property
     def open(self) -> bool:
@@ -193,9 +193,9 @@ class Queue:
     def release(self, trials: Sequence[Trial]) -> None:
         """Put trials back that were taken and not told, as where the worker is asked to stop."""
         for trial in trials:
-            frozen = self.storage.get_trial(trial._trial_id)
-            if not frozen.state.is_finished():
-                with suppress(UpdateFinishedTrialError):
+            with one_after_another(self.storage, self.name), suppress(UpdateFinishedTrialError):
+                frozen = self.storage.get_trial(trial._trial_id)
+                if not frozen.state.is_finished():
                     self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
                     kept = {key: value for key, value in frozen.user_attrs.items() if key == _SLOT}
                     self.study.add_trial(
@@ -231,7 +231,7 @@ class Queue:
         about = {"status": told.status, "steps": told.steps, "wall_s": round(told.wall_s, 3), "detail": told.detail}
         done = told.status == "done"
         try:
-            with quiet():
+            with quiet(), one_after_another(self.storage, self.name):
                 patiently(lambda: trial.set_user_attr(_RESULT, about), self.url)
                 state = TrialState.COMPLETE if done else TrialState.PRUNED
                 values = None if told.value is None or not done else [told.value]

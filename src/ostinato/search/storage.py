@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy import URL
 
-__all__ = ["HEARTBEAT_S", "RETRIES", "address", "exclusive", "open_storage", "patiently", "told_as_ours", "url_of"]
+__all__ = [
+    "HEARTBEAT_S",
+    "RETRIES",
+    "address",
+    "exclusive",
+    "one_after_another",
+    "open_storage",
+    "patiently",
+    "told_as_ours",
+    "url_of",
+]
 
 HEARTBEAT_S = 10
 """Seconds from one sign of life of a worker to the next; after three without one its trials are given to others."""
@@ -186,20 +196,35 @@ def _reason(url: URL, error: Any) -> str:
 @contextmanager
 def exclusive(storage: RDBStorage, name: str) -> Iterator[None]:
     """Let one process at a time, of all that share a storage, do what is in the block; a process that dies lets go."""
-    from sqlalchemy import make_url, text
+    from sqlalchemy import text
 
+    number = zlib.crc32(f"ostinato.search/{name}".encode())
     if storage.engine.dialect.name == "postgresql":
-        key = {"key": zlib.crc32(f"ostinato.search/{name}".encode())}
         with storage.engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
+            connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": number})
             connection.commit()
             try:
                 yield
             finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+                connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
                 connection.commit()
         return
     from filelock import FileLock
 
-    with FileLock(f"{make_url(storage.url).database}.lock"):
+    file = Path(str(url_of(storage.url).database))
+    with FileLock(file.with_name(f".{file.name}.{number:08x}.lock")):
+        yield
+
+
+@contextmanager
+def one_after_another(storage: RDBStorage, name: str) -> Iterator[None]:
+    """Let processes change the states of trials one after another.
+
+    Optuna reads a trial's state and then writes it. PostgreSQL locks the row between the two; SQLite does not, so that two processes may both take
+    a trial that waits.
+    """
+    if storage.engine.dialect.name == "sqlite":
+        with exclusive(storage, f"{name}/states"):
+            yield
+    else:
         yield

@@ -91,7 +91,7 @@ class Worker:
 
     def _planned(self, trial: Trial) -> ResolvedPlan | None:
         """Let a trial draw its fields and return its plan; tell that there is none where there is none."""
-        values = self.queue.setup.space.suggest(trial)
+        values = self.queue.values(trial)
         try:
             plan = self.laboratory.resolve(self.queue.setup.space.plan(self.laboratory.base, values))
         except PlanError as error:
