@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.studies.frame.spec import FASHION_MNIST, Contrast, Grid, Regime, Role, Spec, Tuning
+from ostinato.studies.frame.spec import FASHION_MNIST, Contrast, Grid, Regime, Role, Spec, Tuning, difference
 
 __all__ = ["CYCLES", "PHASES", "RATIO", "SPEC"]
 
@@ -16,8 +16,7 @@ _MOMENTA = (0.003, 0.01, 0.03, 0.1, 0.3)
 
 
 def _cut(comparator: str, claimed: str, role: Role, metric: str = "nll_gap", margin: float = 0.005) -> Contrast:
-    suffix = "" if metric == "nll_gap" else f", {metric}"
-    return Contrast(f"{comparator} - {claimed}{suffix}", role, {comparator: 1.0, claimed: -1.0}, metric, margin)
+    return difference(comparator, claimed, role, metric, margin, plain="nll_gap")
 
 
 SPEC = Spec(

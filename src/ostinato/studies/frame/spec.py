@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ostinato.core import documents
 from ostinato.errors import ConfigError, suggest
 
-__all__ = ["FASHION_MNIST", "Contrast", "Grid", "Profile", "Regime", "Role", "Spec", "Tuning"]
+__all__ = ["FASHION_MNIST", "Contrast", "Grid", "Profile", "Regime", "Role", "Spec", "Tuning", "difference"]
 
 FASHION_MNIST = "1c2b8fe0b17dc4f475a153259444a54ca00b279894f63b8c58e52ffdaa10ee8d"
 """SHA-256 of the Fashion-MNIST that the studies were specified for."""
@@ -44,6 +44,18 @@ class Contrast:
     margin: float
     paired: bool = True
     seeds: int | None = None
+
+
+def difference(
+    comparator: str, claimed: str, role: Role, metric: str = "error", margin: float = 0.002, *, plain: str = "error"
+) -> Contrast:
+    """Return the contrast of one arm less another, named after both, and after its metric unless that is the study's `plain` one.
+
+    >>> difference("sorted", "restarts", "secondary", "nll", 0.01).name
+    'sorted - restarts, nll'
+    """
+    name = f"{comparator} - {claimed}" + ("" if metric == plain else f", {metric}")
+    return Contrast(name, role, {comparator: 1.0, claimed: -1.0}, metric, margin)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.studies.frame.spec import FASHION_MNIST, Contrast, Grid, Regime, Role, Spec, Tuning
+from ostinato.studies.frame.spec import FASHION_MNIST, Grid, Regime, Spec, Tuning, difference
 
 __all__ = ["SPEC"]
 
@@ -10,11 +10,6 @@ _GRID = Grid("rate", (0.25, 0.5, 1.0, 2.0, 4.0))
 _SMOKE = {"examples": 256, "epochs": 10, "judged_on": 300}
 _UNDERFIT = {"examples": 10_000, "epochs": 20, "cycles": 5, "pool": 2, "batch": 64, "target": 0.17}
 _OVERFIT = {"examples": 2_500, "epochs": 80, "cycles": 4, "pool": 2, "batch": 64, "target": 0.20}
-
-
-def _effect(comparator: str, claimed: str, role: Role, metric: str = "error", margin: float = 0.002) -> Contrast:
-    suffix = "" if metric == "error" else f", {metric}"
-    return Contrast(f"{comparator} - {claimed}{suffix}", role, {comparator: 1.0, claimed: -1.0}, metric, margin)
 
 
 SPEC = Spec(
@@ -35,19 +30,19 @@ SPEC = Spec(
         "momentum": "the restarts with momentum (beta 1) mirrored between 0.85 and 0.95",
     },
     contrasts=(
-        _effect("sorted", "restarts", "primary"),
-        _effect("cosine", "restarts", "required"),
-        _effect("constant", "restarts", "literal"),
-        _effect("mean-constant", "restarts", "secondary"),
-        _effect("linear", "restarts", "secondary"),
-        _effect("triangular-sorted", "triangular", "secondary"),
-        _effect("cosine", "triangular", "secondary"),
-        _effect("restarts", "momentum", "secondary"),
-        _effect("sorted", "restarts", "secondary", "nll", 0.01),
-        _effect("sorted", "restarts", "secondary", "nll_at_temperature", 0.01),
-        _effect("cosine", "restarts", "secondary", "area", 0.002),
-        _effect("constant", "restarts", "secondary", "area", 0.002),
-        _effect("cosine", "restarts", "secondary", "share_to_target", 0.02),
+        difference("sorted", "restarts", "primary"),
+        difference("cosine", "restarts", "required"),
+        difference("constant", "restarts", "literal"),
+        difference("mean-constant", "restarts", "secondary"),
+        difference("linear", "restarts", "secondary"),
+        difference("triangular-sorted", "triangular", "secondary"),
+        difference("cosine", "triangular", "secondary"),
+        difference("restarts", "momentum", "secondary"),
+        difference("sorted", "restarts", "secondary", "nll", 0.01),
+        difference("sorted", "restarts", "secondary", "nll_at_temperature", 0.01),
+        difference("cosine", "restarts", "secondary", "area", 0.002),
+        difference("constant", "restarts", "secondary", "area", 0.002),
+        difference("cosine", "restarts", "secondary", "share_to_target", 0.02),
     ),
     regimes=(
         Regime(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ostinato.studies.frame.spec import FASHION_MNIST, Contrast, Grid, Regime, Role, Spec, Tuning
+from ostinato.studies.frame.spec import FASHION_MNIST, Contrast, Grid, Regime, Spec, Tuning, difference
 
 __all__ = ["SHIFTS", "SPEC"]
 
@@ -14,11 +14,6 @@ _SMOKE = {"examples": 256, "epochs": 10, "judged_on": 300}
 _SHARED = {"pool": 2, "batch": 64, "peak": 0.006}
 _DECAYS = Grid("decay", (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0))
 _PHASES = Grid("shift", SHIFTS, extensions=0)
-
-
-def _effect(comparator: str, claimed: str, role: Role, metric: str = "error", margin: float = 0.002) -> Contrast:
-    suffix = "" if metric == "error" else f", {metric}"
-    return Contrast(f"{comparator} - {claimed}{suffix}", role, {comparator: 1.0, claimed: -1.0}, metric, margin)
 
 
 def _harmonic(kind: str, part: str) -> Contrast:
@@ -49,19 +44,19 @@ SPEC = Spec(
         **{f"mean-{k}": f"decay {shift:g} of a cycle late, mean decay matched" for k, shift in enumerate(SHIFTS)},
     },
     contrasts=(
-        _effect("constant", "best-shift", "primary"),
-        _effect("shift-0", "best-shift", "required"),
-        _effect("mean-0", "best-mean", "literal"),
-        _effect("constant", "best-mean", "secondary"),
-        _effect("constant", "shift-0", "secondary"),
-        _effect("shift-0", "shift-4", "secondary"),
-        _effect("mean-0", "mean-4", "secondary"),
+        difference("constant", "best-shift", "primary"),
+        difference("shift-0", "best-shift", "required"),
+        difference("mean-0", "best-mean", "literal"),
+        difference("constant", "best-mean", "secondary"),
+        difference("constant", "shift-0", "secondary"),
+        difference("shift-0", "shift-4", "secondary"),
+        difference("mean-0", "mean-4", "secondary"),
         _harmonic("shift", "cosine"),
         _harmonic("shift", "sine"),
         _harmonic("mean", "cosine"),
         _harmonic("mean", "sine"),
-        _effect("constant", "best-shift", "secondary", "nll", 0.01),
-        _effect("constant", "best-shift", "secondary", "nll_at_temperature", 0.01),
+        difference("constant", "best-shift", "secondary", "nll", 0.01),
+        difference("constant", "best-shift", "secondary", "nll_at_temperature", 0.01),
     ),
     regimes=(
         Regime(
