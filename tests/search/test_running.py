@@ -213,3 +213,9 @@ def test_a_changed_data_set_is_noticed(done: Search, tmp_path: Path) -> None:
     (tmp_path / "search.json").write_text(json.dumps(document))
     with pytest.raises(StateError, match=r"data was .*0000"):
         resume(tmp_path)
+
+
+def test_augmented_batches_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^\[augment\]: a search trains many members at once on the same batches"):
+        optimize(config(augment=["shift"]), SPACE, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()

@@ -241,7 +241,7 @@ def material_of(config: RunConfig, *, what: str = "a comparison", whole: bool = 
             )
     if config.augment.ops:
         raise ConfigError(
-            "[augment]: a comparison trains many members at once on the same batches, which it does not augment; leave the table out"
+            f"[augment]: {what} trains many members at once on the same batches, which it does not augment; leave the table out"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedCycleWarning)
