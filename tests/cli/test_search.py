@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -197,6 +199,7 @@ def test_a_refused_connection_and_another_version_end_with_2_and_one_line(
     assert last.startswith("error: ")
     assert "storage: postgresql://me:***@127.0.0.1:1/trials: " in last
     assert "Connection refused" in last
+    assert [path.name for path in here.iterdir()] == ["plan.toml"]
     with quiet():
         study = optuna.create_study(study_name="old", storage=open_storage(here / "old.sqlite3"))
     study.set_user_attr("ostinato", {"schema": "ostinato.search/0", "version": "0.0.1", "setup": {}})
@@ -215,3 +218,27 @@ def test_a_misspelt_option_beside_resume_is_refused(finished: tuple[Path, Ended]
     assert ended.err.startswith(
         "error: --resume: what is searched is fixed before the first trial; leave the other options out"
     )
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "optuna":
+            raise ModuleNotFoundError("No module named 'optuna'", name="optuna")
+
+sys.meta_path.insert(0, Missing())
+from ostinato.cli.app import run
+import ostinato as ost
+
+assert ost.search.Space and ost.range_test
+sys.exit(10 * run(["search"]) + run(["bench", "search"]))
+"""
+
+
+def test_without_optuna_it_is_said_what_to_install_and_the_rest_works() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (22, "")
+    line = "error: search: Optuna is not installed; type: pip install 'ostinato[search]'"
+    assert [each for each in done.stderr.splitlines() if each.startswith("error: ")] == [line, line]

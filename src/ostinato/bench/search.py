@@ -14,8 +14,9 @@ import torch.nn.functional as F
 
 from ostinato.bench.harness import Row
 from ostinato.population import recipes
+from ostinato.search import optimize  # first: it says in one line where Optuna is missing
 from ostinato.search.objective import Objective
-from ostinato.search.running import default_space, optimize
+from ostinato.search.running import default_space
 from ostinato.search.space import Space
 from ostinato.search.trials import Laboratory
 from ostinato.training import RunConfig, parse_config

@@ -96,7 +96,6 @@ def search(
 
     Example: ostinato search --model mlp --trials 200 --sampler qmc
     """
-    _demand_optuna()
     from ostinato.search import optimize
     from ostinato.search import resume as go_on
 
@@ -127,13 +126,6 @@ def search(
         print_json(done.document)
     else:
         show_search(done)
-
-
-def _demand_optuna() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("optuna") is None:
-        raise ConfigError("search: Optuna is not installed; type: pip install 'ostinato[search]'")
 
 
 def _demand_alone(others: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ostinato.search.pruning import pruner_of
 from ostinato.search.queue import Queue
 from ostinato.search.setup import Setup
 from ostinato.search.space import Space
-from ostinato.search.storage import HEARTBEAT_S, address, open_storage, told_as_ours, url_of
+from ostinato.search.storage import HEARTBEAT_S, address, open_storage, told_as_ours
 from ostinato.search.trials import Laboratory
 from ostinato.search.worker import TOGETHER
 from ostinato.training import RunConfig, RunFolder
@@ -125,18 +125,16 @@ def optimize(
     pruner_of(pruner)
     laboratory = Laboratory.of(config, objective, seeds)
     engine = check_engine(engine or _engine_for(laboratory, pruner), workers)
-    setup = Setup(
-        config, space, objective, sampler, trials, sampler_seed, seeds, pruner, laboratory.material.data.describe()
-    )
+    setup = replace(setup, data=laboratory.material.data.describe())
     check_space(setup, laboratory)
     folder = SearchFolder(Path(out)) if out is not None else _unused(laboratory)
     folder.demand_free()
-    if storage is not None:
-        url_of(storage)
     name = name or f"{Path(laboratory.material.data.name).stem}-{setup.digest[:8]}"
-    make_folder(folder.path)
+    if storage is None:
+        make_folder(folder.path)
     opened = open_storage(folder.trials if storage is None else storage, heartbeat_s=heartbeat_s, told=told)
     queue = Queue.begin(opened, name, setup)
+    make_folder(folder.path)
     folder.begin(setup, name, address(queue.url), own=storage is None)
     errand = Errand(queue.url.render_as_string(hide_password=False), name, heartbeat_s)
     return _finish(folder, queue, laboratory, crew_of(engine, workers, errand), baseline=baseline, progress=progress)
@@ -181,7 +179,7 @@ def resume(
     laboratory = Laboratory.of(setup.config, setup.objective, setup.seeds)
     engine = check_engine(engine or _engine_for(laboratory, setup.pruner), workers)
     now = laboratory.material.data.describe()
-    setup.demand_same(Setup(**{**setup.__dict__, "data": now}), name)
+    setup.demand_same(replace(setup, data=now), name)
     queue = Queue.join(open_storage(folder.trials if own else str(storage), heartbeat_s=heartbeat_s, told=told), name)
     queue.setup.demand_same(setup, name)
     errand = Errand(queue.url.render_as_string(hide_password=False), name, heartbeat_s)
