@@ -59,9 +59,12 @@ def explained(error: Exception, place: Place, fetched: Any) -> str | None:
     if isinstance(error, OstinatoError):  # from a worker it comes with the worker's traceback as its text
         return text.splitlines()[-1].partition(f"{type(error).__name__}: ")[2] if "\n" in text else text
     workers = getattr(fetched, "_workers", None)
+    gone: list[Any] = []
     if workers and isinstance(error, ConnectionError | EOFError):  # noticed before the worker is quite gone
-        wait([worker.sentinel for worker in workers], timeout=_GOING_S)
-    if _dead(fetched) or (isinstance(error, RuntimeError) and text.startswith(_DEATH)):
+        gone = wait(
+            [worker.sentinel for worker in workers], timeout=_GOING_S
+        )  # its exit status may be known to nobody any more
+    if gone or _dead(fetched) or (isinstance(error, RuntimeError) and text.startswith(_DEATH)):
         said = text.splitlines()[0].rstrip(". ") if text.startswith(_DEATH) else "a DataLoader worker died"
         return (
             f"{place}: {said}; no batch is lost, loop over the loader again to go on with this one"
