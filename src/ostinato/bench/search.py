@@ -17,7 +17,6 @@ from ostinato.population import recipes
 from ostinato.search import optimize  # first: it says in one line where Optuna is missing
 from ostinato.search.objective import Objective
 from ostinato.search.running import default_space
-from ostinato.search.samplers import quiet
 from ostinato.search.space import Space
 from ostinato.search.trials import Laboratory
 from ostinato.training import RunConfig, parse_config
@@ -85,9 +84,13 @@ def _ours(config: RunConfig, trials: int) -> None:
 def _peer(laboratory: Laboratory, space: Space, trials: int) -> None:
     import optuna
 
-    with quiet():
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         study.optimize(lambda trial: _plain(laboratory, space, trial), n_trials=trials)
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 def _plain(laboratory: Laboratory, space: Space, trial: Any) -> float:

@@ -17,7 +17,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, StateError, suggest
-from ostinato.search.samplers import quiet
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -95,7 +94,8 @@ class MatchedPhasePruner(BasePruner):
         ends = trial.user_attrs[_ENDS]
         if last not in ends or not self._settled(trial, ends.index(last)):
             return False
-        with quiet():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             warnings.filterwarnings(
                 "ignore", message="WilcoxonPruner finds steps"
             )  # cycles of unequal length have other eighths
@@ -127,7 +127,12 @@ class MatchedPhasePruner(BasePruner):
 
     def _mirror(self, study: Study, trial: FrozenTrial) -> tuple[Study, FrozenTrial]:
         """Return a copy of the study in memory, in which trials have only what may be compared."""
-        mirror = optuna.create_study(study_name=study.study_name, direction=study.direction, pruner=self.pruner)
+        level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            mirror = optuna.create_study(study_name=study.study_name, direction=study.direction, pruner=self.pruner)
+        finally:
+            optuna.logging.set_verbosity(level)
         for other in study.get_trials(deepcopy=False):
             mirror.add_trial(self._shown(trial if other.number == trial.number else other))
         return mirror, mirror.trials[trial.number]

@@ -153,7 +153,7 @@ class Queue:
         """Return what a trial draws, as a plan writes it; an adaptive sampler draws by the trial's place, not by how many this worker has drawn."""
         setup, slot = self.setup, trial.user_attrs.get(_SLOT, trial.number)
         if setup.sampler in ADAPTIVE:
-            self.study.sampler = sampler_of(setup.sampler, (setup.seed * 1_000_003 + slot) % 2**32)
+            self.study.sampler = sampler_of(setup.sampler, setup.space, (setup.seed * 1_000_003 + slot) % 2**32)
         return setup.space.suggest(trial)
 
     @property

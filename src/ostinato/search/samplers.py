@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
 from ostinato.errors import ConfigError, suggest
 from ostinato.search.domains import Value
@@ -34,17 +34,20 @@ def check_sampler(name: str) -> str:
     return name
 
 
-def sampler_of(name: str, seed: int) -> BaseSampler:
-    """Return one of Optuna's samplers; a grid's points are given (`draw`), since Optuna's own grid knows no conditions.
+def sampler_of(name: str, space: Space, seed: int) -> BaseSampler:
+    """Return one of Optuna's samplers.
 
     Raises:
         ConfigError: There is none of that name.
 
-    >>> sampler_of("qmc", 0)
+    >>> from ostinato.search import Range
+    >>> sampler_of("qmc", Space({"cycle.count": Range(1, 10)}), 0)
     <optuna.samplers._qmc.QMCSampler object at ...>
     """
     check_sampler(name)
     with quiet():
+        if name == "grid":
+            return GridSampler({key: domain.numbers() for key, domain in space.fields.items()}, seed=seed)
         if name == "qmc":
             return QMCSampler(qmc_type="sobol", scramble=True, seed=seed, warn_independent_sampling=False)
         if name == "tpe":
@@ -63,8 +66,12 @@ def draw(name: str, space: Space, trials: int, seed: int) -> list[Drawn]:
     if name in ADAPTIVE:
         raise ConfigError(f"sampler: {name} draws after it has seen scores")
     with quiet():
-        points = _shuffled(space.grid(), seed)[:trials] if name == "grid" else [{}] * trials
-        study = optuna.create_study(sampler=sampler_of(name, seed))
+        if name == "grid":
+            sampler: BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+            points = _distinct(space.grid(), seed)[:trials]
+        else:
+            sampler, points = sampler_of(name, space, seed), [{} for _ in range(trials)]
+        study = optuna.create_study(sampler=sampler)
         found = []
         for point in points:
             study.enqueue_trial(point)
@@ -75,7 +82,7 @@ def draw(name: str, space: Space, trials: int, seed: int) -> list[Drawn]:
     return found
 
 
-def _shuffled(points: list[dict[str, Value]], seed: int) -> list[dict[str, Value]]:
+def _distinct(points: list[dict[str, Value]], seed: int) -> list[dict[str, Value]]:
     import numpy as np
 
     order = np.random.default_rng(seed).permutation(len(points))
