@@ -100,7 +100,7 @@ CASES: list[tuple[Any, str]] = [
     (lambda: controls.constant(plan_of(bindings={"optimizer[0].lr": 0.1, "optimizer[1].lr": 0.1, "optimizer.weight_decay": 0.1})), "constant: optimizer.weight_decay: its groups have rates of their own (optimizer[0].lr, optimizer[1].lr), so that it has no one product with them; bind it group by group too, or pass match='values'"),
     (lambda: make("sortd", plan_of()), "control: got 'sortd'; did you mean 'sorted'?"),
     (lambda: make("sorted", plan_of(), seed=1.5), "seed: got 1.5, expected a whole number from 0 to 2^63 - 1"),  # type: ignore[arg-type]
-    (lambda: make("sorted", plan_of(), block=3), "sorted: block: unknown option; known: by, samples_per_step, steps_per_epoch, tokens_per_step"),
+    (lambda: make("sorted", plan_of(), block=3), "sorted: block: unknown option; known: by, samples_per_step, steps_per_epoch, steps_per_round, tokens_per_step"),
     (lambda: make("shuffled", plan_of(), block=3), "shuffled: block: unknown option; did you mean 'blocks'?"),
     (lambda: make("constant", plan_of(), value=[1]), "value: got [1], expected a number"),
     (lambda: make("tuned_constant", plan_of()), "tuned_constant: value: missing; choose one of the rates of tuned_constant(plan), then make('tuned_constant', plan, value=...)"),

@@ -130,8 +130,8 @@ LR_WAVE = {"optimizer.lr": ost.wave(0.0, 0.1)}
 CALLS: list[tuple[Any, str]] = [
     (resolving(total=None), "total: missing; write Plan(total='10ep', ...) or plan.replace({'total': '10ep'})"),
     (resolving(total="3ep"), "total: 3ep needs steps_per_epoch; pass steps_per_epoch=... where the plan is resolved or bound"),
-    (resolving(total="3round"), "total: no rate turns 3round into or out of rounds; count all in rounds: Plan(unit='round', ...) and '3round'"),
-    (resolving(total="3ep", unit="round"), "total: no rate turns 3ep into or out of rounds; count all in rounds"),
+    (resolving(total="3round"), "total: 3round needs steps_per_round; pass steps_per_round=... where the plan is resolved or bound"),
+    (resolving(total="3step", unit="round"), "total: 3step needs steps_per_round; pass steps_per_round=... where the plan is resolved or bound"),
     (resolving(total="1e20"), "total: got about 1e+20 counts, expected at most 2^53 (about 9e15)"),
     (resolving(warmup=100), "warmup: 100 steps leave nothing of a total of 100; shorten it"),
     (resolving(warmup="2cycle"), "warmup: 2cycle counts in cycles, which only the period of a binding's own cycle can"),

@@ -87,11 +87,12 @@ def test_minus_zero_is_zero() -> None:
     assert str(finite(-0.0, "low")) == "0.0"
 
 
-RATES = Rates(steps_per_epoch=10, samples_per_step=32, tokens_per_step="4096")
+RATES = Rates(steps_per_epoch=10, samples_per_step=32, tokens_per_step="4096", steps_per_round=20)
 CONVERSIONS = [
     ("3ep", "step", 30), ("64sample", "step", 2), ("1sample", "step", Fraction(1, 32)), ("8192token", "step", 2), ("5step", "step", 5),
     ("30step", "ep", 3), ("320sample", "ep", 1), ("2ep", "sample", 640), ("1ep", "token", 40960), ("32sample", "token", 4096), ("7", "ep", 7),
     ("0.25dur", "step", 25), ("0.1dur", "ep", 10), ("3round", "round", 3), ("0.5dur", "round", 50),
+    ("3round", "step", 60), ("3round", "ep", 6), ("1ep", "round", Fraction(1, 2)), ("40step", "round", 2),
 ]  # fmt: skip
 
 
@@ -101,7 +102,13 @@ def test_durations_convert_exactly_by_constant_rates(written: str, unit: str, ex
 
 
 @pytest.mark.parametrize(
-    ("written", "rate"), [("3ep", "steps_per_epoch"), ("3sample", "samples_per_step"), ("3token", "tokens_per_step")]
+    ("written", "rate"),
+    [
+        ("3ep", "steps_per_epoch"),
+        ("3sample", "samples_per_step"),
+        ("3token", "tokens_per_step"),
+        ("3round", "steps_per_round"),
+    ],
 )
 def test_a_missing_rate_is_named(written: str, rate: str) -> None:
     with pytest.raises(
@@ -140,5 +147,10 @@ def test_rates_may_be_any_number(rate: Any, expected: int) -> None:
 
 
 def test_known_rates_are_a_document() -> None:
-    assert RATES.to_document() == {"steps_per_epoch": 10, "samples_per_step": 32, "tokens_per_step": 4096}
+    assert RATES.to_document() == {
+        "steps_per_epoch": 10,
+        "samples_per_step": 32,
+        "tokens_per_step": 4096,
+        "steps_per_round": 20,
+    }
     assert Rates(steps_per_epoch=0.5).to_document() == {"steps_per_epoch": 0.5}

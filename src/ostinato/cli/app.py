@@ -7,11 +7,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import typer
 from pydantic import ValidationError
-from typer.exceptions import TyperException
 
 from ostinato._version import __version__
 from ostinato.cli import bench, compare, evaluate, export, preview, range_test, search, study, train
@@ -20,6 +19,8 @@ from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunIn
 __all__ = ["app", "run"]
 
 DONE, WRONG, INTERRUPTED = 0, 2, 3
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+"""What every error of usage is: click's ``ClickException`` in the typer that Flower asks for, typer's own class in later ones."""
 _STOPPED = 130  # how typer tells of Ctrl-C outside a command's own care
 
 app = typer.Typer(
@@ -76,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(stop), INTERRUPTED, word="interrupted")
     except (KeyboardInterrupt, typer.Abort):
         return _fail("nothing was lost that a checkpoint holds", INTERRUPTED, word="interrupted")
-    except TyperException as error:
+    except _UsageError as error:
         return _fail(f"{_in_words(error)} (see: ostinato {_command_of(arguments)}--help)", WRONG)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
-def _in_words(error: TyperException) -> str:
+def _in_words(error: Any) -> str:
     """Return what is wrong with the usage, with the value that arrived."""
     text = error.format_message().rstrip(".").replace("Value error, ", "")
     cause = error.__cause__

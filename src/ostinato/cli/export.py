@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from ostinato.cli.console import err
-from ostinato.cli.rates import PlanFile, SamplesPerStep, Steps, StepsPerEpoch, TokensPerStep, resolved_plan
+from ostinato.cli.rates import (
+    PlanFile,
+    SamplesPerStep,
+    Steps,
+    StepsPerEpoch,
+    StepsPerRound,
+    TokensPerStep,
+    resolved_plan,
+)
 from ostinato.errors import ConfigError
 
 __all__ = ["export"]
@@ -24,6 +32,7 @@ def export(
     steps_per_epoch: StepsPerEpoch = None,
     samples_per_step: SamplesPerStep = None,
     tokens_per_step: TokensPerStep = None,
+    steps_per_round: StepsPerRound = None,
 ) -> None:
     """Print the code that has the plan's values without Ostinato.
 
@@ -41,6 +50,7 @@ def export(
         steps_per_epoch=steps_per_epoch,
         samples_per_step=samples_per_step,
         tokens_per_step=tokens_per_step,
+        steps_per_round=steps_per_round,
     )
     code = exporting.export(resolved, to)
     if out is None:

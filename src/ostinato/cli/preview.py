@@ -14,7 +14,15 @@ from rich.table import Table
 
 from ostinato.balance import total_of
 from ostinato.cli.console import err, out, print_json, sparkline
-from ostinato.cli.rates import PlanFile, SamplesPerStep, Steps, StepsPerEpoch, TokensPerStep, resolved_plan
+from ostinato.cli.rates import (
+    PlanFile,
+    SamplesPerStep,
+    Steps,
+    StepsPerEpoch,
+    StepsPerRound,
+    TokensPerStep,
+    resolved_plan,
+)
 
 if TYPE_CHECKING:
     from ostinato.balance import Total
@@ -37,6 +45,7 @@ def preview(
     steps_per_epoch: StepsPerEpoch = None,
     samples_per_step: SamplesPerStep = None,
     tokens_per_step: TokensPerStep = None,
+    steps_per_round: StepsPerRound = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Write the picture to this file.")] = None,
     png: Annotated[Path | None, typer.Option("--png", help="Write the picture to this file.")] = None,
     rows: Annotated[int, typer.Option("--rows", min=0, max=1000, help="Steps in the table of values.")] = 12,
@@ -52,6 +61,7 @@ def preview(
         steps_per_epoch=steps_per_epoch,
         samples_per_step=samples_per_step,
         tokens_per_step=tokens_per_step,
+        steps_per_round=steps_per_round,
     )
     pictures = {".svg": svg, ".png": png}
     for suffix, path in pictures.items():

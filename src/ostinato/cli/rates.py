@@ -13,7 +13,7 @@ from ostinato.errors import PlanError
 if TYPE_CHECKING:
     from ostinato.core.resolved import ResolvedPlan
 
-__all__ = ["PlanFile", "SamplesPerStep", "Steps", "StepsPerEpoch", "TokensPerStep", "resolved_plan"]
+__all__ = ["PlanFile", "SamplesPerStep", "Steps", "StepsPerEpoch", "StepsPerRound", "TokensPerStep", "resolved_plan"]
 
 PlanFile = Annotated[Path, typer.Argument(help="A plan or run configuration: .toml or .json.")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Total of the run in steps, instead of the plan's.")]
@@ -27,8 +27,12 @@ SamplesPerStep = Annotated[
 TokensPerStep = Annotated[
     int | None, typer.Option("--tokens-per-step", min=1, help="Tokens an update, where the plan counts in tokens.")
 ]
+StepsPerRound = Annotated[
+    int | None,
+    typer.Option("--steps-per-round", min=1, help="Updates of a client in a round, where the plan counts in rounds."),
+]
 
-_MISSING_RATE = re.compile(r"needs (steps_per_epoch|samples_per_step|tokens_per_step);.*")
+_MISSING_RATE = re.compile(r"needs (steps_per_epoch|samples_per_step|tokens_per_step|steps_per_round);.*")
 
 
 def resolved_plan(
@@ -38,6 +42,7 @@ def resolved_plan(
     steps_per_epoch: int | None = None,
     samples_per_step: int | None = None,
     tokens_per_step: int | None = None,
+    steps_per_round: int | None = None,
 ) -> ResolvedPlan:
     """Return the plan of a file, resolved; the errors name the options that help.
 
@@ -53,7 +58,10 @@ def resolved_plan(
         elif plan.total is None:
             raise PlanError("total: missing; pass --steps N, or write total = '10ep' into the file")
         return plan.resolve(
-            steps_per_epoch=steps_per_epoch, samples_per_step=samples_per_step, tokens_per_step=tokens_per_step
+            steps_per_epoch=steps_per_epoch,
+            samples_per_step=samples_per_step,
+            tokens_per_step=tokens_per_step,
+            steps_per_round=steps_per_round,
         )
     except PlanError as error:
         raise type(error)(f"{path}: {_MISSING_RATE.sub(_option, str(error))}") from None

@@ -65,8 +65,7 @@ class Arm:
 
 def rates_of(plan: ResolvedPlan) -> dict[str, Any]:
     """Return the rates that a plan was resolved with, as keywords."""
-    named = {name: getattr(plan.rates, name) for name in ("steps_per_epoch", "samples_per_step", "tokens_per_step")}
-    return {name: value for name, value in named.items() if value is not None}
+    return dict(plan.rates.to_document())
 
 
 def check_controls(names: Sequence[str]) -> tuple[str, ...]:

@@ -214,12 +214,7 @@ def _at_means(read: ResolvedPlan, match: Match, given: dict[str, Schedule]) -> P
         schedule = given.get(target) or Hold(_middle(read, target, match))
         bindings[target] = replace(binding, schedule=schedule, effective=False)
     control = replace(read.plan, bindings=bindings)
-    rates = read.rates
-    control.resolve(
-        steps_per_epoch=rates.steps_per_epoch,
-        samples_per_step=rates.samples_per_step,
-        tokens_per_step=rates.tokens_per_step,
-    )
+    control.resolve(**read.rates.to_document())
     return control
 
 

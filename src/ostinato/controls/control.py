@@ -95,7 +95,7 @@ def make(name: str, plan: Plan, *, seed: int = 0, **options: Any) -> Control:
         name: One of `NAMES`. ``"tuned_constant"`` takes the rate that was chosen as ``value=``; the function of that name has the grid.
         plan: What to derive the control from.
         seed: For ``"shuffled"`` and ``"phase_shuffled"``; recorded for all.
-        **options: What the function of that name takes, and `steps_per_epoch`, `samples_per_step`, `tokens_per_step`.
+        **options: What the function of that name takes, and the rates that `Plan.resolve` takes.
 
     Raises:
         PlanError: There is no such control, it does not take an option, or the plan cannot have it.

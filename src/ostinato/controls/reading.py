@@ -14,7 +14,7 @@ from ostinato.core.curves import blocks
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.schedules import located
-from ostinato.core.units import Number
+from ostinato.core.units import Number, Rates
 from ostinato.core.waveforms import FloatArray
 from ostinato.errors import PlanError, suggest
 
@@ -110,10 +110,9 @@ def resolved(plan: Plan, rates: dict[str, Number]) -> ResolvedPlan:
     Raises:
         PlanError: The total or a rate is missing or unknown.
     """
-    known = ("steps_per_epoch", "samples_per_step", "tokens_per_step")
     for name in rates:
-        if name not in known:
-            raise PlanError(f"{name}: unknown option{suggest(name, known)}")
+        if name not in Rates.__slots__:
+            raise PlanError(f"{name}: unknown option{suggest(name, Rates.__slots__)}")
     return plan.resolve(**rates)
 
 

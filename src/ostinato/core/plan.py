@@ -212,6 +212,7 @@ class Plan:
         steps_per_epoch: Number | None = None,
         samples_per_step: Number | None = None,
         tokens_per_step: Number | None = None,
+        steps_per_round: Number | None = None,
     ) -> ResolvedPlan:
         """Return the plan with its rates and total filled in: values, tables, cycles, events.
 
@@ -219,6 +220,7 @@ class Plan:
             steps_per_epoch: Optimizer updates in an epoch: ceil(batches / accumulation).
             samples_per_step: Samples that one update consumes.
             tokens_per_step: Tokens that one update consumes.
+            steps_per_round: Updates that one client of a federation makes in a round.
 
         Raises:
             PlanError: A rate or the total is missing, or a duration cannot be.
@@ -226,7 +228,7 @@ class Plan:
         """
         from ostinato.core.resolved import resolve
 
-        return resolve(self, Rates(steps_per_epoch, samples_per_step, tokens_per_step))
+        return resolve(self, Rates(steps_per_epoch, samples_per_step, tokens_per_step, steps_per_round))
 
     def table(self, start: int = 0, stop: int | None = None, stride: int = 1, **rates: Number) -> Table:
         """Return `ResolvedPlan.table` of the plan resolved with `rates`."""
@@ -237,7 +239,7 @@ class Plan:
 
         Args:
             **roots_and_rates: Objects under the names that the addresses begin with (``optimizer=optimizer``, ``model=model``), and the
-                rates `steps_per_epoch`, `samples_per_step`, `tokens_per_step`.
+                rates `steps_per_epoch`, `samples_per_step`, `tokens_per_step`, `steps_per_round`.
 
         Raises:
             PlanError: The plan cannot be resolved.

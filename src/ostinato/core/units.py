@@ -177,14 +177,16 @@ class Duration:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How many steps an epoch, samples a step and tokens a step has; each may be unknown.
+    """How many steps an epoch, samples a step, tokens a step and steps a round has; each may be unknown.
 
-    `steps_per_epoch` counts optimizer updates: ``ceil(batches / accumulation)``.
+    `steps_per_epoch` counts optimizer updates: ``ceil(batches / accumulation)``. `steps_per_round` counts those that one client of a
+    federation makes in a round.
     """
 
     steps_per_epoch: Number | None = None
     samples_per_step: Number | None = None
     tokens_per_step: Number | None = None
+    steps_per_round: Number | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -206,11 +208,16 @@ class Rates:
         """Return how many steps one `unit` lasts."""
         if unit == "step":
             return Fraction(1)
-        name = {"ep": "steps_per_epoch", "sample": "samples_per_step", "token": "tokens_per_step"}[unit]
+        name = {
+            "ep": "steps_per_epoch",
+            "sample": "samples_per_step",
+            "token": "tokens_per_step",
+            "round": "steps_per_round",
+        }[unit]
         rate = getattr(self, name)
         if rate is None:
             raise PlanError(f"{what}: {duration} needs {name}; pass {name}=... where the plan is resolved or bound")
-        return exact(rate) if unit == "ep" else 1 / exact(rate)
+        return exact(rate) if unit in ("ep", "round") else 1 / exact(rate)
 
     def counts(self, duration: Duration, unit: str, what: str, span: int | None = None) -> Fraction:
         """Return `duration` in counts of `unit`, exactly.
@@ -238,10 +245,6 @@ class Rates:
             return duration.value * span
         if own == "cycle":
             raise PlanError(f"{what}: {duration} counts in cycles, which only the period of a binding's own cycle can")
-        if "round" in (own, unit):
-            raise PlanError(
-                f"{what}: no rate turns {duration} into or out of rounds; count all in rounds: Plan(unit='round', ...) and '3round'"
-            )
         return duration.value * self._steps_in(own, duration, what) / self._steps_in(unit, duration, what)
 
 
