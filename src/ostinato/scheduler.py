@@ -183,13 +183,18 @@ class Scheduler:
             driver.restore()
 
     @property
+    def optimizers(self) -> list[Optimizer]:
+        """The optimizers that the plan drives, in the order that `Plan.bind` was given them."""
+        return self._driver.optimizers()
+
+    @property
     def history(self) -> Table:
         """The table of the values that every update so far has used (computed, not stored)."""
         return self._resolved.table(0, self._count)
 
     def get_last_lr(self) -> list[float]:
         """Return the learning rate of every parameter group of the driven optimizers, as torch's schedulers do."""
-        return [float(group["lr"]) for optimizer in self._driver.optimizers() for group in optimizer.param_groups]
+        return [float(group["lr"]) for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def original_lrs(self, optimizer: Optimizer) -> list[float]:
         """Return the learning rate that every parameter group of an optimizer had before binding."""
@@ -206,7 +211,7 @@ class Scheduler:
         """
         from ostinato.views import LRSchedulerView
 
-        return LRSchedulerView(self, optimizer or next(iter(self._driver.optimizers()), None))
+        return LRSchedulerView(self, optimizer or next(iter(self.optimizers), None))
 
     def compiled(self, *roots: str) -> list[Finding]:
         """Say which parts are compiled, warn about each binding that would recompile them at every change, and return the findings.

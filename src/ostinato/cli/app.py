@@ -89,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _in_words(error: Any) -> str:
     """Return what is wrong with the usage, with the value that arrived."""
-    text = error.format_message().rstrip(".").replace("Value error, ", "")
+    text: str = error.format_message().rstrip(".").replace("Value error, ", "")
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         given = cause.errors(include_url=False)[0]["input"]
