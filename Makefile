@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FEDERATED := .venv-federated
+FEDERATED_READY := $(FEDERATED)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+FLOWER := src/ostinato/applications/federated/flower.py
+FLOWER_TESTS := tests/applications/federated/test_flower.py tests/applications/federated/test_loopback.py
 SOURCES := src tests
 
 .PHONY: demo test test-all check format bench clean
@@ -13,16 +17,24 @@ $(READY): pyproject.toml constraints.txt
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(READY)
 
+# Flower asks for an older typer, rich and protobuf than the rest is tested with, so that it has an environment of its own.
+$(FEDERATED_READY): pyproject.toml constraints-federated.txt
+	$(PYTHON) -m venv $(FEDERATED)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(FEDERATED)/bin/python -m pip install --quiet --constraint constraints-federated.txt --editable ".[federated]" pytest pytest-timeout hypothesis
+	touch $(FEDERATED_READY)
+
 demo: $(READY)  ## train on digits under a plan with five voices, and write the report
 	$(BIN)/ostinato train examples/digits.toml
 
-test: $(READY)  ## everything that must hold before a change lands
+test: $(READY) $(FEDERATED_READY)  ## everything that must hold before a change lands
 	$(PYTEST) -m "not slow" tests
-	$(PYTEST) --doctest-modules src
+	$(PYTEST) --doctest-modules --ignore $(FLOWER) src
+	$(FEDERATED)/bin/python -m pytest $(FLOWER_TESTS)
 
-test-all: $(READY)  ## the longer checks too
+test-all: $(READY) $(FEDERATED_READY)  ## the longer checks too
 	$(PYTEST) tests
-	$(PYTEST) --doctest-modules src
+	$(PYTEST) --doctest-modules --ignore $(FLOWER) src
+	$(FEDERATED)/bin/python -m pytest $(FLOWER_TESTS)
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check $(SOURCES)
@@ -37,4 +49,4 @@ bench: $(READY)  ## ratios against the peers, side by side in one process; leave
 	$(BIN)/ostinato bench all
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FEDERATED) .mypy_cache .ruff_cache .pytest_cache .hypothesis
