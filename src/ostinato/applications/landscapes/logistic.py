@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal, Self
@@ -17,7 +18,7 @@ from torch.nn.functional import softplus
 from ostinato.applications.landscapes.problem import BLOCK, Count, Problem, counted, log_uniform, making
 from ostinato.errors import ConfigError, DataError, suggest
 
-__all__ = ["DATA", "Logistic"]
+__all__ = ["DATA", "Logistic", "digest_of"]
 
 Floats = NDArray[np.float64]
 DATA = ("breast-cancer", "digits")
@@ -153,6 +154,11 @@ class Logistic(Problem):
     def least(self) -> Tensor:
         """F at the optimum, (1,)."""
         return self.value(self.optimum)[None]
+
+
+def digest_of(data: str) -> str:
+    """Return the SHA-256 over features and labels of a bundled data set, as float64."""
+    return hashlib.sha256(b"".join(part.astype("<f8").tobytes() for part in _loaded(data))).hexdigest()
 
 
 @cache
