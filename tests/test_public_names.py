@@ -66,6 +66,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.phase_lock": {"STUDY"},
     "ostinato.studies.restart_shapes": {"STUDY"},
     "ostinato.studies.antiphase_regularisation": {"STUDY"},
+    "ostinato.studies.weight_decay_escape": {"STUDY"},
     "ostinato.studies.weight_decay_phase": {"STUDY"},
     "ostinato.studies.batchnorm_momentum": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},

@@ -113,7 +113,9 @@ def test_a_synergy_is_what_adam_gains_beyond_sgd() -> None:
 def test_the_remarks_say_where_a_gain_comes_from() -> None:
     planted = records({"constant": 0.5, "sorted": 0.1, "peak-to-peak": 0.9}, noise=0.0)
     lines = remarks(planted)
-    assert any("holds only because training stops at a trough: ended at a peak they are 0.400" in line for line in lines)
+    assert any(
+        "holds only because training stops at a trough: ended at a peak they are 0.400" in line for line in lines
+    )
     assert any("from peak to peak +0.900" in line for line in lines)
     assert not any("only because" in line for line in remarks(records({"constant": 0.5, "peak-to-peak": 0.1})))
     told = across(planted)

@@ -151,8 +151,11 @@ class Descent:
                 found[arm] = self.excesses[np.searchsorted(self.steps, step), arm]
         return found
 
-    def times(self, target: float) -> Times:
-        """Return when each run's excess was first read at or below a target. What was read every so many steps is exact to so many."""
+    def times(self, target: float | Floats) -> Times:
+        """Return when each run's excess was first read at or below a target, or one for each start, (N,).
+
+        What was read every so many steps is exact to so many.
+        """
         below = np.asarray(self.excesses <= target)
         reached: NDArray[np.bool_] = np.any(below, axis=0)
         first = self.steps[below.argmax(axis=0)] + 1

@@ -21,6 +21,7 @@ NAMES = (
     "weight-decay-phase",
     "batchnorm-momentum",
     "adam-cycles",
+    "weight-decay-escape",
 )
 """Every study, in the order of the page of evidence."""
 
