@@ -79,9 +79,11 @@ def cells_of(arms: tuple[str, ...], seed: int = 9000) -> list[Cell]:
 
 def test_decay_pulls_to_zero_and_to_nothing_else() -> None:
     arms = ("cyclic", "sorted", "max", "none")
+    zero = {"inner": "deep_side", "mirrored": "shallow_side", "shifted": "barrier"}
     for regime, trapped in (("inner", 0.0), ("mirrored", 1.0), ("shifted", 1.0)):
         found = {one.cell.arm: one.metrics for one in perform(request(*cells_of(arms), regime=regime))}
         assert [found[arm]["trapped"] for arm in arms] == [trapped, trapped, trapped, 1.0]
+        assert {name for name in found["none"] if "zero" in name} == {f"trapped_zero_on_{zero[regime]}"}
     symmetric = {one.cell.arm: one.metrics for one in perform(request(*cells_of(arms)))}
     assert symmetric["cyclic"]["trapped_zero_on_deep_side"] < 0.2
     assert symmetric["cyclic"]["trapped_zero_on_shallow_side"] == 1.0
@@ -126,7 +128,7 @@ def records(trapped: dict[str, float]) -> list[dict[str, Any]]:
         for arm in SPEC.arms:
             share = trapped.get(arm, 0.5) + 0.01 * rng.standard_normal()
             metrics = {
-                "trapped": share, "trapped_zero_on_deep_side": 2 * share - 1, "trapped_zero_on_shallow_side": 1.0, "pulled": 0.9, "highest_decay": 4.0,
+                "trapped": share, "trapped_zero_on_deep_side": 2 * share - 1, "trapped_zero_on_shallow_side": 1.0, "trapped_zero_on_barrier": 1.0, "pulled": 0.9, "highest_decay": 4.0,
             }  # fmt: skip
             found.append({
                 "arm": arm, "seed": seed, "regime": HEADLINE.name, "spec": SPEC.digest, "status": "done", "metrics": metrics, "correct": "",
@@ -151,7 +153,7 @@ def test_a_planted_escape_is_supported_and_a_constant_that_does_as_well_is_not()
 
 def test_the_remarks_say_who_escapes_and_whether_it_was_a_search() -> None:
     found = records({})
-    assert any("where 0 lies on shallow side: cyclic 0.0%" in line for line in remarks(found))
+    assert any("where 0 lies on the shallower well's side: cyclic 0.0%" in line for line in remarks(found))
     assert "only pulls to 0" in across(found)[0]
     for record in found:
         record["metrics"]["trapped_zero_on_shallow_side"] = 0.5

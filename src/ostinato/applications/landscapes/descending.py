@@ -46,6 +46,8 @@ def descend(
     drive ``optimizer.lr``, ``optimizer.weight_decay``, ``optimizer.momentum``, ``optimizer.betas.1``, ...; what they leave alone is the
     optimizer's own. What is random in a step (minibatches, noise) follows from `seed` and the step alone, so that all arms meet the same.
 
+    Nothing is compiled: ten million updates take less time than compiling does (``ostinato bench landscapes``).
+
     A run whose position or gradient is no longer finite stays where it was and counts as diverged; the others go on.
 
     Args:

@@ -47,7 +47,7 @@ SPEC = Spec(
     scope="Small problems with a known minimum, no network: what is measured is the excess over the minimum in decades (decimal logarithms), 'gap' decades above the cycles under the"
     " same seed, start and mean rate, 10 starts averaged, the median over five mean rates. Ten cosine cycles of 200 updates from the peak to 0, so that the end is a trough; every arm has the"
     " same mean rate exactly. The headline is minibatch logistic regression. Starts do not stand for problems: each seed draws its own data, features and scales, or condition number, rotation,"
-    " steepness and width. The regimes saddle and plateau count the updates until they are left, in decades as well; there a run that never leaves counts with its whole length. Of the sources'"
+    " steepness and width, and n counts seeds. The regimes saddle and plateau count the updates until they are left, in decades as well; there a run that never leaves counts with its whole length. Of the sources'"
     " claims of speed, gap_time is the other reading: decades of updates until a fixed excess (0.01, Rosenbrock 0.1), censored runs with their whole length. Everything is float64; the"
     " deterministic problems have no noise. Rates are given, not tuned: a verdict is about one mean rate against the same, over two decades of it.",
     arms={

@@ -88,7 +88,12 @@ def _metrics(wells: DoubleWells, descent: Descent, place: int, high: float) -> d
     """Return the shares of an arm: trapped at the end, also by the side that zero lies on; and of wells in which the decay can matter."""
     deep = wells.in_deep(torch.from_numpy(descent.positions[place])).numpy()
     inside = wells.in_deep(torch.zeros(wells.instances, 1)).numpy()
-    sides = {"zero_on_deep_side": inside, "zero_on_shallow_side": ~inside}
+    between = wells.barrier.numpy() == 0.0
+    sides = {
+        "zero_on_deep_side": inside & ~between,
+        "zero_on_shallow_side": ~inside & ~between,
+        "zero_on_barrier": between,
+    }
     pull = high * wells.shallow[:, 0].abs().numpy()
     return {
         "trapped": float(1.0 - deep.mean()),

@@ -13,7 +13,12 @@ __all__ = ["across", "remarks"]
 
 Records = Sequence[dict[str, Any]]
 _TOLD = ("cyclic", "sorted", "constant", "mean", "weak-cyclic", "weak-sorted", "weak-mean", "none")
-_SIDES = ("zero_on_deep_side", "zero_on_shallow_side")
+_SIDES = {
+    "zero_on_deep_side": "on the deeper well's side of the barrier",
+    "zero_on_shallow_side": "on the shallower well's side",
+    "zero_on_barrier": "at the barrier",
+}
+"""Where 0 may lie."""
 
 
 def remarks(records: Records) -> list[str]:
@@ -26,11 +31,11 @@ def remarks(records: Records) -> list[str]:
     )
     pulled = ", ".join(f"{arm} {_mean(by_arm[arm], 'pulled'):.0%}" for arm in ("cyclic", "weak-cyclic"))
     lines = [f"Highest decay: {decays}. Wells in which decay * |parameter| exceeds 1 at the start: {pulled}."]
-    for side in _SIDES:
+    for side, where in _SIDES.items():
         found = {arm: _mean(by_arm[arm], f"trapped_{side}") for arm in _TOLD}
         if not np.isnan(found["cyclic"]):
             told = ", ".join(f"{arm} {1 - value:.1%}" for arm, value in found.items())
-            lines.append(f"End in the deeper well where {side.replace('_', ' ').replace('zero', '0 lies')}: {told}.")
+            lines.append(f"End in the deeper well where 0 lies {where}: {told}.")
     return lines
 
 
@@ -45,12 +50,14 @@ def across(records: Records) -> list[str]:
                 shares[side][regime.name] = 1.0 - trapped
     if not all(shares.values()):
         return []
-    inside, outside = (", ".join(f"{name} {share:.1%}" for name, share in shares[side].items()) for side in _SIDES)
-    quiet = [share for name, share in shares[_SIDES[1]].items() if name != "noisy"]
-    answer = "only pulls to 0" if max(quiet, default=1.0) < 0.05 else "also crosses away from 0"
+    told = "; ".join(
+        f"{where} {', '.join(f'{name} {share:.1%}' for name, share in shares[side].items())}"
+        for side, where in _SIDES.items()
+    )
+    away = [share for name, share in shares["zero_on_shallow_side"].items() if name != "noisy"]
+    answer = "only pulls to 0" if max(away, default=1.0) < 0.05 else "also crosses away from 0"
     return [
-        f"Search, or a pull to 0? Under the cycles the deeper well is reached, where it lies on the side of 0, by {inside}; where it lies beyond the barrier from 0, by {outside}."
-        f" Without noise the cycled decay {answer}."
+        f"Search, or a pull to 0? The share that the cycles bring into the deeper well, by where 0 lies: {told}. Without noise the cycled decay {answer}."
     ]
 
 
