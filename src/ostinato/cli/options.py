@@ -12,7 +12,7 @@ __all__ = ["Config", "Data", "Json", "Model", "Optimizer", "Recipe", "Seed", "Se
 Config = Annotated[
     Path | None,
     typer.Argument(
-        help="A plan file, perhaps with [data], [model], [optimizer], [train], [augment] and [search] tables."
+        help="A plan file, perhaps with [data], [model], [optimizer], [train], [augment], [workers] and [search] tables."
     ),
 ]
 Data = Annotated[str | None, typer.Option(help="digits, fashion-mnist, mnist, a .csv or .npz file, or module:factory.")]

@@ -90,7 +90,7 @@ class PeriodicAveraging:
         self.count = 0
         self._model = model
         self._progress = Progress(optimizer)
-        if optimizer is not None:
+        if optimizer is not None and normalise:
             optimizer.register_step_post_hook(lambda *_: self._progress.add(self._progress.in_force()))
         self._begin()
 
