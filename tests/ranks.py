@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -12,8 +13,44 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from forked import Child, forked
+from ostinato.core.clock import Tick
+from ostinato.training import Observer
+from ostinato.training.session import Session
+
+
+class Recorder(Observer):
+    """Notes, in its process, what every update left behind: the weights' SHA-256 and the values in force; may kill its process after one."""
+
+    def __init__(self, kill_after: int | None = None) -> None:
+        self.kill_after = kill_after
+        self.steps: list[dict[str, Any]] = []
+        self.begun_with: dict[str, Tensor] = {}
+
+    def begun(self, session: Session, count: int) -> None:
+        self.session = session
+        self.begun_with = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
+
+    def updated(self, tick: Tick, loss: float) -> None:
+        if tick.step == self.kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        kept = dict(self.session.model.named_parameters())
+        held = dict(self.session.scheduler.values)
+        self.steps.append({"weights": digest_of(kept), "used": dict(tick.values), "held": held, "loss": loss})
+
+    def told(self) -> dict[str, Any]:
+        left = {name: tensor.clone() for name, tensor in self.session.model.state_dict().items()}
+        return {"steps": self.steps, "begun": self.begun_with, "left": left}
+
+
+def digest_of(tensors: dict[str, Any]) -> str:
+    """Return the SHA-256 of all of some tensors."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(tensors[name].detach().numpy().tobytes())
+    return found.hexdigest()
 
 
 def as_torchrun(rank: int, world: int, port: int) -> None:
@@ -53,18 +90,17 @@ def grouped() -> Iterator[None]:
 
 def together(world: int, action: Callable[[int], Any], folder: Path) -> list[Any]:
     """Do something in each process of a group and return what each of them returned, by rank."""
-    folder.mkdir(exist_ok=True)
 
-    def child(rank: int) -> None:
+    def child(rank: int) -> Any:
         with grouped():
-            torch.save(action(rank), folder / f"{rank}.pt")
+            return action(rank)
 
-    assert [each.wait() for each in launched(world, child)] == [0] * world
+    return returned(world, child, folder)
+
+
+def returned(world: int, action: Callable[[int], Any], folder: Path) -> list[Any]:
+    """Return what each of so many processes returned, by rank; they form no group before the action does."""
+    folder.mkdir(exist_ok=True)
+    children = launched(world, lambda rank: torch.save(action(rank), folder / f"{rank}.pt"))
+    assert [child.wait() for child in children] == [0] * world
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
-
-
-def kill_all(children: list[Child]) -> None:
-    """Kill -9 every one of them at once."""
-    for child in children:
-        os.kill(child.pid, signal.SIGKILL)
-    assert [child.wait() for child in children] == [-signal.SIGKILL] * len(children)
