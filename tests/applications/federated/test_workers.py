@@ -21,7 +21,7 @@ from ostinato.storage import TensorFile, load_tensors, unpack
 from ostinato.training import RunConfig, datasets, evaluate_run, train
 from ostinato.training.session import resolve_config
 from ranks import Recorder, digest_of, launched, returned
-from running import PLAN, config, fingerprint, newest_checkpoint, partials, tree
+from running import PLAN, Stopper, config, fingerprint, newest_checkpoint, partials, tree
 
 torch.set_num_threads(1)
 pytestmark = [
@@ -162,6 +162,21 @@ def test_one_worker_killed_ends_the_others_and_the_run_goes_on(tmp_path: Path) -
             workers.train(chosen, out, observer=Recorder(12 if rank == 1 else None))
 
     assert [child.wait() for child in launched(2, action)] == [0, -signal.SIGKILL]
+    go_on(2, out)
+    assert fingerprint(out) == fingerprint(tmp_path / "whole")
+
+
+def test_a_signal_to_one_worker_stops_all_after_the_same_update(tmp_path: Path) -> None:
+    chosen, out = setting(2, phase_shift=True), tmp_path / "run"
+    run(chosen, tmp_path / "whole")
+
+    def action(rank: int) -> None:
+        with pytest.raises(
+            RunInterruptedError if rank == 0 else FollowedError, match="after step 8 of 26; resume with: "
+        ):
+            workers.train(chosen, out, observer=Stopper(6) if rank == 1 else None)
+
+    assert [child.wait() for child in launched(2, action)] == [0, 0]
     go_on(2, out)
     assert fingerprint(out) == fingerprint(tmp_path / "whole")
 
