@@ -26,12 +26,12 @@ pytestmark = [
 ]
 OSTINATO = [sys.executable, "-m", "ostinato", "train"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-TOTAL = 1200
+TOTAL = 302
 
 
 def long_plan(folder: Path) -> Path:
     file = plan_file(folder, '"18step"', f'"{TOTAL}step"')
-    file.write_text(file.read_text().replace('"8step"', '"100step"').replace("every = 5", "every = 30"))
+    file.write_text(file.read_text().replace('"8step"', '"100step"').replace("every = 5", "every = 10"))
     return file
 
 
@@ -77,13 +77,22 @@ def whole_run(file: Path, count: int) -> Path:
     return out
 
 
+def test_two_workers_of_one_machine(tmp_path: Path) -> None:
+    file = plan_file(tmp_path)
+    finish([*OSTINATO, file.name, "--workers", "2", "--phase-shift", "--out", "run", "--json"], tmp_path)
+    assert fingerprint(tmp_path / "run") == fingerprint(whole_run(file, 2))
+    told = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (told["workers"]["phases"], told["workers"]["average_every"]) == ([0.0, 0.5], 8)
+    assert told["snapshots"] == [9, 17]
+
+
+@pytest.mark.slow
 def test_two_workers_of_one_machine_killed_and_resumed(tmp_path: Path) -> None:
     file = long_plan(tmp_path)
     begin = [*OSTINATO, file.name, "--workers", "2", "--phase-shift", "--out", "run"]
     kill_in_the_midst(begin, tmp_path, launcher=False)
     finish([*OSTINATO, "--resume", "run", "--json"], tmp_path)
     assert fingerprint(tmp_path / "run") == fingerprint(whole_run(file, 2))
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["workers"]["phases"] == [0.0, 0.5]
 
 
 @pytest.mark.slow

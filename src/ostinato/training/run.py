@@ -21,13 +21,13 @@ from ostinato.errors import (
     StateError,
     StorageError,
 )
-from ostinato.training.apart import started
 from ostinato.training.changes import plan_difference, table_difference, tables
 from ostinato.training.config import RunConfig
 from ostinato.training.folder import RunFolder
+from ostinato.training.launching import is_first_process, started
 from ostinato.training.loop import Observer, TrainingLoop
 from ostinato.training.outcome import Average, evaluate, result_document, write_outcome
-from ostinato.training.session import Session, in_order, is_first_process, resolve_config
+from ostinato.training.session import Session, in_order, resolve_config
 from ostinato.training.states import ELASTIC
 from ostinato.training.team import TeamFormer, no_team
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -21,15 +20,15 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, FollowedError, OstinatoError, StateError
 from ostinato.scheduler import Scheduler
 from ostinato.training import datasets, models, optimizers, recipes
-from ostinato.training.apart import layout, settled
 from ostinato.training.batches import Batches, EpochOrder, seeded
 from ostinato.training.config import RunConfig
 from ostinato.training.datasets import Data, Split
 from ostinato.training.defaults import DEFAULT_RECIPE, DEFAULT_TOTAL
+from ostinato.training.launching import launched, settled
 from ostinato.training.randomness import seed_everything
 from ostinato.training.team import Team, TeamFormer, no_team
 
-__all__ = ["Session", "in_order", "is_first_process", "launched", "resolve_config"]
+__all__ = ["Session", "in_order", "resolve_config"]
 
 _TEST_BATCH = 512
 
@@ -300,26 +299,3 @@ def in_order(dataset: Dataset[Any], size: int = _TEST_BATCH) -> Any:
             for start in range(0, len(dataset), size)
         )
     return iter(DataLoader(dataset, batch_size=size, generator=torch.Generator()))
-
-
-def launched(config: RunConfig) -> Fabric:
-    """Return Fabric, launched as the configuration says.
-
-    Raises:
-        ConfigError: The machine has no such accelerator or cannot compute so.
-    """
-    train, count = config.train, config.workers.count
-    where = {"devices": train.devices, "strategy": train.strategy} if count is None else layout(count)
-    try:
-        fabric = Fabric(accelerator=train.accelerator, precision=train.precision, **where)
-    except (RuntimeError, ValueError, ImportError) as error:
-        raise ConfigError(
-            f"[train] accelerator, devices, precision, strategy: {' '.join(str(error).split())}"
-        ) from error
-    fabric.launch()
-    return fabric
-
-
-def is_first_process() -> bool:
-    """Return whether this process is the first one of its run, as far as a launcher has said so."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

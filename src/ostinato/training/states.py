@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,22 @@ def gathered(session: Session) -> dict[str, Any] | None:
 
 
 def _from_all(session: Session, own: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return, in the process that leads, what all of them have, in order of rank."""
+    """Return, in the process that leads, what all of them have, in order of rank; for a moment it holds it all in memory."""
     world = session.fabric.world_size
     if world == 1:
         return [own]
     everyone: list[Any] = [None] * world
     own = move_data_to_device(own, torch.device("cpu"))
-    torch.distributed.gather_object(own, everyone if session.leads else None)
+    torch.distributed.gather_object(
+        own, everyone if session.leads else None, group=_in_memory(torch.distributed.group.WORLD)
+    )
     return everyone
+
+
+@cache
+def _in_memory(group: Any) -> Any:
+    """Return a group of the same processes whose messages do not pass through an accelerator's memory: `group` itself where it is gloo's."""
+    return group if torch.distributed.get_backend(group) == "gloo" else torch.distributed.new_group(backend="gloo")
 
 
 def restore(state: Mapping[str, Any], session: Session, file: Path, *, elastic: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ostinato.core.plan import Plan
+from ostinato.errors import StateError
 from ostinato.training.config import RunConfig
 
 __all__ = ["Team", "TeamFormer"]
@@ -41,8 +42,12 @@ class Team:
         """Go on from a checkpoint of as many processes; all else is loaded."""
 
     def join(self, states: Sequence[Mapping[str, Any]], count: int) -> None:
-        """Go on, in model and optimizer too, from the states of another number of processes after `count` updates; only for those that go apart."""
-        raise NotImplementedError
+        """Go on, in model and optimizer too, from the states of another number of processes after `count` updates.
+
+        Raises:
+            StateError: These go together, and cannot.
+        """
+        raise StateError(f"the checkpoint is of {len(states)} processes; start as many")
 
     def describe(self) -> dict[str, Any] | None:
         """Return what ``result.json`` says about it; None for nothing."""

@@ -181,6 +181,22 @@ def test_a_signal_to_one_worker_stops_all_after_the_same_update(tmp_path: Path) 
     assert fingerprint(out) == fingerprint(tmp_path / "whole")
 
 
+def test_states_of_accelerators_are_gathered_past_their_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the group is an accelerator's, checkpoints are gathered by a group of their own; here it is made beside gloo's."""
+    chosen = setting(2)
+    run(chosen, tmp_path / "whole")
+    real, made = torch.distributed.get_backend, tmp_path / "made"
+    told: Any = lambda group=None: "nccl" if group is torch.distributed.group.WORLD else real(group)  # noqa: E731
+    monkeypatch.setattr("ostinato.training.states.torch.distributed.get_backend", told)
+    new_group = torch.distributed.new_group
+    monkeypatch.setattr(
+        "torch.distributed.new_group", lambda **how: (made.write_text(how["backend"]), new_group(**how))[1]
+    )
+    run(chosen, tmp_path / "run")
+    assert made.read_text() == "gloo"
+    assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
+
+
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     run(setting(2), tmp_path / "run")
     before = tree(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Processes that train apart: what a ``[workers]`` table asks for, checked, and how they are launched."""
+"""How the processes of a run are launched: those that share every update, and the workers of a ``[workers]`` table, which train apart."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import _BackwardSyncControl
@@ -14,7 +15,7 @@ from torch import nn
 from ostinato.errors import ConfigError
 from ostinato.training.config import RunConfig
 
-__all__ = ["ApartStrategy", "layout", "settled", "started"]
+__all__ = ["ApartStrategy", "is_first_process", "launched", "settled", "started"]
 
 
 class _NothingToSync(_BackwardSyncControl):
@@ -38,7 +39,7 @@ def started() -> int | None:
     return int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else None
 
 
-def layout(count: int) -> dict[str, Any]:
+def _layout(count: int) -> dict[str, Any]:
     """Return Fabric's arguments for so many workers, on as many machines as torchrun started them on."""
     local = count if started() is None else int(os.environ["LOCAL_WORLD_SIZE"])
     return {"devices": local, "num_nodes": count // local, "strategy": ApartStrategy()}
@@ -70,3 +71,26 @@ def settled(config: RunConfig) -> RunConfig:
             '[train] precision: 16-mixed skips updates of one worker and not of another; write precision = "bf16-mixed"'
         )
     return config.replace({"workers.count": running or workers.count})
+
+
+def launched(config: RunConfig) -> Fabric:
+    """Return Fabric, launched as the configuration says.
+
+    Raises:
+        ConfigError: The machine has no such accelerator or cannot compute so.
+    """
+    train, count = config.train, config.workers.count
+    where = {"devices": train.devices, "strategy": train.strategy} if count is None else _layout(count)
+    try:
+        fabric = Fabric(accelerator=train.accelerator, precision=train.precision, **where)
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise ConfigError(
+            f"[train] accelerator, devices, precision, strategy: {' '.join(str(error).split())}"
+        ) from error
+    fabric.launch()
+    return fabric
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the first one of its run, as far as a launcher has said so."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
