@@ -53,10 +53,17 @@ def digest_of(tensors: dict[str, Any]) -> str:
     return found.hexdigest()
 
 
-def as_torchrun(rank: int, world: int, port: int) -> None:
+def as_torchrun(rank: int, world: int, port: int, machines: int = 1) -> None:
     """Set what torchrun sets in the environment of its processes."""
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "GROUP_WORLD_SIZE": 1}
-    told |= {"GROUP_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    machine, local = divmod(rank, world // machines)
+    told = {"RANK": rank, "LOCAL_RANK": local, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world // machines}
+    told |= {
+        "GROUP_WORLD_SIZE": machines,
+        "GROUP_RANK": machine,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "TORCHELASTIC_RUN_ID": "test",
+    }
     os.environ.update({name: str(value) for name, value in told.items()})
 
 
@@ -66,13 +73,13 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def launched(world: int, action: Callable[[int], object]) -> list[Child]:
-    """Do something in each of so many processes, which find in their environment what torchrun would have put there."""
+def launched(world: int, action: Callable[[int], object], machines: int = 1) -> list[Child]:
+    """Do something in each of so many processes, which find in their environment what torchrun, on so many machines, would have put there."""
     port = free_port()
 
     def child(rank: int) -> None:
         torch.set_num_threads(1)
-        as_torchrun(rank, world, port)
+        as_torchrun(rank, world, port, machines)
         action(rank)
 
     return [forked(lambda rank=rank: child(rank)) for rank in range(world)]

@@ -129,6 +129,14 @@ def test_fewer_phases_than_workers(tmp_path: Path) -> None:
     assert result(tmp_path / "run")["workers"]["phases"] == [0.0, 0.5, 0.0, 0.5]
 
 
+def test_two_machines_of_two_are_as_one_machine_of_four(tmp_path: Path) -> None:
+    chosen = setting(4, phase_shift=True)
+    for machines in (1, 2):
+        begun = launched(4, lambda rank, out=tmp_path / f"{machines}": workers.train(chosen, out), machines)
+        assert [child.wait() for child in begun] == [0] * 4
+    assert fingerprint(tmp_path / "1") == fingerprint(tmp_path / "2")
+
+
 # -- kill -9 and resume ------------------------------------------------------------------------------------------
 
 
