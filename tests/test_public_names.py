@@ -21,6 +21,7 @@ PUBLIC: dict[str, set[str]] = {
         "Descent", "DoubleWells", "Logistic", "MovingQuadratic", "Plateau", "Problem", "Quadratic", "Rosenbrock", "Saddle", "Share", "Times", "descend",
         "share",
     },
+    "ostinato.applications.federated": {"LocalRound", "PeriodicAveraging", "Phases", "merge"},
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",

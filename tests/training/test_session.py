@@ -10,7 +10,8 @@ from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, FollowedError, StorageError
 from ostinato.training import RunConfig, recipes
 from ostinato.training.defaults import DEFAULT_TOTAL
-from ostinato.training.session import Session, in_order, is_first_process, resolve_config
+from ostinato.training.launching import is_first_process
+from ostinato.training.session import Session, in_order, resolve_config
 from running import PLAN, config, jittered
 
 torch.set_num_threads(1)

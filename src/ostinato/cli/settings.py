@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["configuration", "named"]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment")
+_TABLES = ("data", "model", "optimizer", "train", "augment", "workers")
+_OPTIONS = {"workers.count": "--workers", "workers.phase_shift": "--phase-shift"}
 
 
 def configuration(
@@ -31,6 +32,8 @@ def configuration(
     seed: int | None = None,
     recipe: str | None = None,
     devices: int | None = None,
+    workers: int | None = None,
+    phase_shift: bool | None = None,
     settings: Sequence[str] = (),
     base: RunConfig | None = None,
 ) -> RunConfig:
@@ -56,10 +59,14 @@ def configuration(
         "train.seed": seed,
         "train.recipe": recipe,
         "train.devices": devices,
+        "workers.count": workers,
+        "workers.phase_shift": phase_shift,
     }
     for address, value in words.items():
         if value is not None:
-            chosen = chosen.replace({address: value}, source=f"--{address.removeprefix('train.')}")
+            chosen = chosen.replace(
+                {address: value}, source=_OPTIONS.get(address, f"--{address.removeprefix('train.')}")
+            )
     changes: dict[str, Any] = {} if total is None else {"total": total}
     for setting in settings:
         address, value = _setting(setting)

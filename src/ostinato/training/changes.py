@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from ostinato.core.plan import Plan
@@ -12,7 +12,7 @@ from ostinato.training.config import RunConfig
 
 __all__ = ["plan_difference", "table_difference", "tables"]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment")
+_TABLES = ("data", "model", "optimizer", "train", "augment", "workers")
 _FREE = {"workers", "checkpoint_every"}  # keys of [train] that change nothing of what a run computes
 
 
@@ -30,8 +30,10 @@ def tables(config: RunConfig, *, free: bool = False) -> dict[str, Any]:
     return plain
 
 
-def table_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Return the first key in which two results of `tables` differ; empty where they are the same.
+def table_difference(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, but: Set[tuple[str, str]] = frozenset()
+) -> str:
+    """Return the first key, `but` for these, in which two results of `tables` differ; empty where they are the same.
 
     >>> table_difference(tables(RunConfig()), tables(RunConfig().replace({"train.seed": 1})))
     '[train] seed was 0, is 1'
@@ -39,7 +41,7 @@ def table_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
     for table in _TABLES:
         for key in {**before.get(table, {}), **after.get(table, {})}:
             was, now = (side.get(table, {}).get(key) for side in (before, after))
-            if was != now:
+            if was != now and (table, key) not in but:
                 words = ["absent" if value is None else repr(value) for value in (was, now)]
                 return f"[{table}] {key} was {words[0]}, is {words[1]}"
     return ""

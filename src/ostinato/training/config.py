@@ -1,6 +1,6 @@
 """The configuration of a run: the tables beside a plan, validated at the edge.
 
-A configuration file is a plan file with up to five more tables, each of which may also be written short::
+A configuration file is a plan file with up to six more tables, each of which may also be written short::
 
     total = "51ep"               # the plan, handed on untouched
     [cycle]
@@ -24,6 +24,10 @@ A configuration file is a plan file with up to five more tables, each of which m
 
     [augment]                    # or: augment = ["shift", "flip"]
     ops = ["shift", "flip"]
+
+    [workers]                    # or: workers = 4
+    count = 4
+    phase_shift = true
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ from ostinato.training.config_tables import (
     OptimizerConfig,
     Table,
     TrainConfig,
+    WorkersConfig,
 )
 from ostinato.training.config_text import explain, one_line
 
@@ -53,11 +58,12 @@ __all__ = [
     "OptimizerConfig",
     "RunConfig",
     "TrainConfig",
+    "WorkersConfig",
     "load_config",
     "parse_config",
 ]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment")
+_TABLES = ("data", "model", "optimizer", "train", "augment", "workers")
 
 
 class RunConfig(Table):
@@ -69,11 +75,12 @@ class RunConfig(Table):
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
+    workers: WorkersConfig = WorkersConfig()
 
     def to_document(self) -> dict[str, Any]:
         """Return plain data for ``config.toml``: the plan's keys and the tables, without anything that is None.
 
-        ``[augment]`` is there only with operations. ``parse_config`` of the document gives this configuration again.
+        ``[augment]`` is there only with operations, ``[workers]`` only where it says something. ``parse_config`` of the document gives this configuration again.
 
         >>> sorted(RunConfig(plan={"total": "5ep"}).to_document())
         ['data', 'model', 'optimizer', 'total', 'train']
@@ -85,6 +92,8 @@ class RunConfig(Table):
         tables["augment"] = self.augment.to_table()
         if not self.augment.ops:
             del tables["augment"]
+        if not self.workers.wanted:
+            del tables["workers"]
         return {**(self.plan or {}), **tables}
 
     def replace(self, changes: Mapping[str, Any], source: str = "options") -> RunConfig:

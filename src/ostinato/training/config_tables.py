@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ostinato.errors import ConfigError
 from ostinato.training.config_text import check_plain, explain, one_of
 
-__all__ = ["AugmentConfig", "DataConfig", "ModelConfig", "OptimizerConfig", "Table", "TrainConfig"]
+__all__ = ["AugmentConfig", "DataConfig", "ModelConfig", "OptimizerConfig", "Table", "TrainConfig", "WorkersConfig"]
 
 _DATA_FILES = (".npz", ".csv")
 
@@ -238,6 +238,44 @@ class AugmentConfig(Table):
         """
         table = self.model_dump(exclude_none=True)
         return {key: list(value) if key == "ops" else value for key, value in table.items() if value != {}}
+
+
+class WorkersConfig(Table):
+    """Workers that train apart and average their models; without a count, none. See `ostinato.applications.federated.workers`.
+
+    Attributes:
+        count: How many; each is a process with its device and an equal part of every batch.
+        average_every: Updates from one averaging to the next.
+        phase_shift: Whether each worker has a phase of its own, evenly spread over the cycle; otherwise all have the plan's.
+        phases: How many different ones, for fewer than one a worker.
+        normalise: Whether every worker pulls alike however far its rates took it.
+    """
+
+    count: _Count | None = Field(default=None, description="a whole number > 0", examples=[2])
+    average_every: _Count = Field(default=8, examples=[8])
+    phase_shift: bool = Field(default=False, description="true or false", examples=[True])
+    phases: _Count | None = Field(default=None, description="a whole number > 0", examples=[2])
+    normalise: bool = Field(default=False, description="true or false", examples=[True])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, value: Any) -> Any:
+        return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.phases is not None and not self.phase_shift:
+            raise ValueError("phases are for shifted workers; write phase_shift = true, or leave phases out")
+        if self.phases is not None and self.count is not None and self.phases > self.count:
+            raise ValueError(
+                f"phases: got {self.phases} for {self.count} workers, so that some would be nobody's; write phases = {self.count} or less"
+            )
+        return self
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the table says anything."""
+        return self != WorkersConfig()
 
 
 def _data_from_text(text: str) -> dict[str, str]:

@@ -75,8 +75,16 @@ class RunFolder:
                 f"{folder.path}: cannot be made ({error.strerror or error}); choose another --out"
             ) from None
         clean_temporaries(folder.path)
-        write_bytes(folder.config, tomli_w.dumps(config.to_document()).encode())
+        folder.rewrite(config)
         return folder
+
+    def rewrite(self, config: RunConfig) -> None:
+        """Write the configuration, whole or not at all, in the place of the one that is there.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        write_bytes(self.config, tomli_w.dumps(config.to_document()).encode())
 
     def demand_free(self) -> None:
         """Check that a new run may begin here; a folder may be there, but nothing that a run would write over.

@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ostinato.core.clock import Tick
 from ostinato.ensembles import SnapshotEnsemble
-from ostinato.errors import RunInterruptedError, StateError
+from ostinato.errors import RunInterruptedError
 from ostinato.evaluation import error as error_rate
 from ostinato.evaluation import nll
 from ostinato.nn.groups import decayed
-from ostinato.training.changes import plan_difference, table_difference, tables
+from ostinato.training.changes import tables
 from ostinato.training.checkpoint import Checkpoint, CheckpointStore
 from ostinato.training.folder import RunFolder
 from ostinato.training.log import MetricsLog
@@ -28,6 +26,7 @@ from ostinato.training.observer import Observer
 from ostinato.training.randomness import random_states, restore_random_states
 from ostinato.training.session import Session
 from ostinato.training.signals import StopRequest
+from ostinato.training.states import gathered, restore
 from ostinato.training.updates import make_update
 
 __all__ = ["Observer", "TrainingLoop"]
@@ -41,12 +40,14 @@ class TrainingLoop:
     """The updates of one run, from its last checkpoint (or the beginning) to its total.
 
     Everything that an update depends on is a pure function of the count of updates, or part of the checkpoint. Snapshots are written in the
-    background; a checkpoint is saved only when all of them are on disk, so that what a kill loses is made again after the resume.
+    background; a checkpoint is saved only when all of them are on disk, so that what a kill loses is made again after the resume. With
+    `elastic`, the checkpoint may be of another number of workers.
     """
 
     session: Session
     folder: RunFolder
     observer: Observer = field(default_factory=Observer)
+    elastic: bool = False
 
     def __post_init__(self) -> None:
         session = self.session
@@ -79,31 +80,12 @@ class TrainingLoop:
         checkpoint = self.checkpoints.latest()
         count = 0 if checkpoint is None else checkpoint.count
         if checkpoint is not None:
-            self._restore(dict(checkpoint.state))
+            session, file = self.session, self.folder.config
+            self._mark = restore(checkpoint.state, session, file, elastic=self.elastic)
             self.elapsed_before = checkpoint.elapsed_s
         if self.session.leads:
             self.snapshots.rewind(count)
         return count
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        session = self.session
-        _demand_unchanged(state, session, self.folder.config)
-        if state["data"] != session.data.digest:
-            raise StateError(
-                f"the data set {session.data.name!r} is not the one that the run began with (its SHA-256 differs); restore it, or start again with another --out"
-            )
-        session.model.load_state_dict(state["model"])
-        session.criterion.load_state_dict(state["criterion"])
-        session.optimizer.load_state_dict(state["optimizer"])
-        session.scheduler.load_state_dict(state["scheduler"])
-        session.precision.load_state_dict(state["precision"])
-        ranks = state["random"]
-        if len(ranks) != session.fabric.world_size:
-            raise StateError(
-                f"the run began with {len(ranks)} processes, now there are {session.fabric.world_size}; resume with [train] devices as before"
-            )
-        self._mark = dict(state["log"])
-        restore_random_states(ranks[session.fabric.global_rank])
 
     def save(self, log: MetricsLog | None) -> None:
         """Write a checkpoint of the present state, once every snapshot taken so far is on disk.
@@ -112,21 +94,11 @@ class TrainingLoop:
             StorageError: The disk refused, or has refused a snapshot; the last checkpoint stands.
         """
         session = self.session
-        ranks = _gathered(session, random_states())
-        if log is None:
+        held = gathered(session)
+        if log is None or held is None:
             return
         self.snapshots.flush()
-        state = {
-            "model": dict(session.model.state_dict()),
-            "criterion": dict(session.criterion.state_dict()),
-            "optimizer": session.optimizer.state_dict(),
-            "scheduler": session.scheduler.state_dict(),
-            "precision": dict(session.precision.state_dict()),
-            "random": ranks,
-            "log": log.sync(),
-            "data": session.data.digest,
-            "config": tables(session.config),
-        }
+        state = {**held, "log": log.sync(), "data": session.data.digest, "config": tables(session.config)}
         count = session.scheduler.count
         if count >= self.total:
             self.elapsed_before, self._started = self.elapsed_s, None
@@ -146,6 +118,8 @@ class TrainingLoop:
         session = self.session
         with StopRequest() as stop, self.snapshots, closing(session.batches):
             count = self.resume()
+            if self.elastic:
+                session.lead(lambda: self.folder.rewrite(session.config))
             self.observer.begun(session, count)
             self._started = time.monotonic() if count < self.total else None
             if not session.leads:
@@ -158,7 +132,9 @@ class TrainingLoop:
         every = self.session.config.train.checkpoint_every
         for group in self.session.groups(count, self.total):
             tick, loss, stopping = make_update(self.session, group, stop)
-            self._record(tick, loss, log)
+            self.session.team.updated()
+            with self.session.team.common() if self._looked_at(tick) else nullcontext():
+                self._record(tick, loss, log)
             count = self.session.scheduler.count
             if stopping or count % every == 0 or count == self.total:
                 self.save(log)
@@ -183,10 +159,15 @@ class TrainingLoop:
         gap = self._norm_gaps.after(tick)
         if gap is not None:
             log.write({"step": tick.step, "cycle": tick.cycle, "phase": tick.phase, "norm_gap": gap})
-        if tick.cycle_end or last or self._evaluation_due(tick.step + 1):
+        if self._looked_at(tick):
             metrics = self.score()
             log.write({"step": tick.step, "cycle": tick.cycle, "test": metrics})
             self.observer.evaluated(tick.step, metrics)
+
+    def _looked_at(self, tick: Tick) -> bool:
+        """Whether the model is scored after this update, on test data."""
+        count = tick.step + 1
+        return tick.cycle_end or count == self.total or self._evaluation_due(count)
 
     def _evaluation_due(self, count: int) -> bool:
         """Whether an epoch ends here that is one of about fifty."""
@@ -218,23 +199,3 @@ class TrainingLoop:
             restore_random_states(states)
         probabilities, labels = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
         return {"error": error_rate(probabilities, labels), "nll": nll(probabilities, labels)}
-
-
-def _demand_unchanged(state: Mapping[str, Any], session: Session, file: Path) -> None:
-    """Refuse to go on under a configuration that was edited since the checkpoint."""
-    changed = plan_difference(state["scheduler"]["plan"], session.config.plan or {})
-    changed = changed or table_difference(state["config"], tables(session.config))
-    if changed:
-        raise StateError(
-            f"{file}: was changed since the checkpoint: {changed}; change it back, or start another run with --out"
-        )
-
-
-def _gathered(session: Session, states: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the random states of all processes, in order of rank."""
-    fabric = session.fabric
-    if fabric.world_size == 1:
-        return [states]
-    everyone: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(everyone, states)
-    return everyone

@@ -74,6 +74,7 @@ def result_document(
         "optimizer": session.config.optimizer.name,
         "augment": _augmentation(loop),
         "seed": session.config.train.seed,
+        "workers": session.team.describe(),
         "steps": session.scheduler.count,
         "steps_per_epoch": session.steps_per_epoch,
         "cycles": [{"start": span.start, "end": span.end, "complete": span.complete} for span in resolved.cycles],

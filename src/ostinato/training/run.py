@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
+from collections.abc import Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,18 @@ from ostinato.errors import (
 from ostinato.training.changes import plan_difference, table_difference, tables
 from ostinato.training.config import RunConfig
 from ostinato.training.folder import RunFolder
+from ostinato.training.launching import is_first_process, started
 from ostinato.training.loop import Observer, TrainingLoop
 from ostinato.training.outcome import Average, evaluate, result_document, write_outcome
-from ostinato.training.session import Session, in_order, is_first_process, resolve_config
+from ostinato.training.session import Session, in_order, resolve_config
+from ostinato.training.states import ELASTIC
+from ostinato.training.team import TeamFormer, no_team
 
 __all__ = ["evaluate_run", "resume", "train"]
 
 
 def train(
-    config: RunConfig, out: str | Path | None = None, *, observer: Observer | None = None
+    config: RunConfig, out: str | Path | None = None, *, observer: Observer | None = None, form: TeamFormer = no_team
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Train under a plan from the beginning and return the run folder and the document of ``result.json``.
 
@@ -39,6 +43,7 @@ def train(
         config: What to train; a plan without bindings or total is filled in with the default ones.
         out: The run folder; by default the first unused ``runs/<data>-<n>``.
         observer: Is told how the run goes.
+        form: Makes the team of a run of workers: `ostinato.applications.federated.workers`.
 
     Raises:
         OstinatoError: The configuration cannot be; nothing was written then. Or training had to stop, see `TrainingLoop.run`.
@@ -46,7 +51,7 @@ def train(
     config = resolve_config(config)
     if out is not None and is_first_process():
         RunFolder(Path(out)).demand_free()
-    session = Session.build(config)
+    session = Session.build(config, form)
     place = str(out) if out is not None else session.fabric.broadcast(str(_unused_folder(session)))
     folder = RunFolder(Path(place))
     session.lead(lambda: RunFolder.create(folder.path, config))
@@ -58,7 +63,12 @@ def _unused_folder(session: Session) -> Path:
 
 
 def resume(
-    path: str | Path, config: RunConfig | None = None, *, observer: Observer | None = None
+    path: str | Path,
+    config: RunConfig | None = None,
+    *,
+    observer: Observer | None = None,
+    form: TeamFormer = no_team,
+    elastic: bool = False,
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Go on with a run from its last checkpoint, bit for bit, and return what `train` returns.
 
@@ -66,6 +76,8 @@ def resume(
         path: The run folder.
         config: If given, it must say the same as the run's own.
         observer: Is told how the run goes.
+        form: As for `train`.
+        elastic: Let `config`, or torchrun, have another number of workers: they go on from the average of those that there were.
 
     Raises:
         ConfigError: There is no run.
@@ -73,26 +85,51 @@ def resume(
     """
     folder = RunFolder.open(path)
     own = folder.load_config()
+    number = _number_of_workers(own, config, folder, elastic=elastic)
     if config is not None:
-        _demand_same(own, resolve_config(config), folder)
-    return folder, _finish(Session.build(own), folder, observer)
+        wanted = resolve_config(config.replace({"workers.count": number}))
+        _demand_same(own, wanted, folder, but=ELASTIC if elastic else frozenset())
+        if elastic:
+            own = own.replace({"workers": wanted.workers})
+    elif number != own.workers.count:
+        own = own.replace({"workers.count": number}, source=str(folder.config))
+    return folder, _finish(Session.build(own, form), folder, observer, elastic=elastic)
 
 
-def _demand_same(own: RunConfig, given: RunConfig, folder: RunFolder) -> None:
+def _number_of_workers(own: RunConfig, given: RunConfig | None, folder: RunFolder, *, elastic: bool) -> int | None:
+    """Return how many workers go on; None for a run that has none.
+
+    Raises:
+        StateError: There are others than before, and nobody has said that this is meant.
+    """
+    before = own.workers.count
+    if before is None:
+        if elastic:
+            raise StateError(f"{folder.path}: is a run without workers; leave --elastic out")
+        return None if given is None else given.workers.count
+    now = started() or (before if given is None else given.workers.count) or before
+    if now != before and not elastic:
+        remedy = f"start {before}, or add --elastic to go on from the average of their models"
+        line = f"{folder.path}: the checkpoint is of {before} workers, now there are {now}; {remedy}"
+        raise StateError(line) if is_first_process() else FollowedError(line)
+    return now
+
+
+def _demand_same(own: RunConfig, given: RunConfig, folder: RunFolder, but: Set[tuple[str, str]]) -> None:
     hint = f"leave it out to go on with {folder.path}, or start another run with --out"
     changed = plan_difference(own.plan or {}, given.plan or {})
     if changed:
         raise StateError(f"{folder.path}: was begun under another plan: {changed}; {hint}")
-    changed = table_difference(tables(own, free=True), tables(given, free=True))
+    changed = table_difference(tables(own, free=True), tables(given, free=True), but=but)
     if changed:
         raise StateError(f"{folder.path}: {changed}; {hint}")
 
 
-def _finish(session: Session, folder: RunFolder, observer: Observer | None) -> dict[str, Any]:
+def _finish(session: Session, folder: RunFolder, observer: Observer | None, *, elastic: bool = False) -> dict[str, Any]:
     """Make the remaining updates and write what came out."""
     with ExitStack() as stack:
         session.lead(lambda: stack.enter_context(folder.claimed()))
-        loop = TrainingLoop(session, folder, observer or Observer())
+        loop = TrainingLoop(session, folder, observer or Observer(), elastic)
         try:
             _run(loop)
         except (RunInterruptedError, NonFiniteError) as error:
@@ -149,7 +186,11 @@ def evaluate_run(
         OstinatoWarning: A checkpoint was passed over, or every one is damaged.
     """
     folder = RunFolder.open(path)
-    alone = {"train.devices": 1, "train.strategy": "auto"}  # scoring needs one process, and must not write twice
+    alone = {
+        "train.devices": 1,
+        "train.strategy": "auto",
+        "workers": {},
+    }  # scoring needs one process, and must not write twice
     session = Session.build(folder.load_config().replace(alone, source=str(folder.config)))
     loop = TrainingLoop(session, folder)
     if not len(loop.snapshots):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -25,9 +24,11 @@ from ostinato.training.batches import Batches, EpochOrder, seeded
 from ostinato.training.config import RunConfig
 from ostinato.training.datasets import Data, Split
 from ostinato.training.defaults import DEFAULT_RECIPE, DEFAULT_TOTAL
+from ostinato.training.launching import launched, settled
 from ostinato.training.randomness import seed_everything
+from ostinato.training.team import Team, TeamFormer, no_team
 
-__all__ = ["Session", "in_order", "is_first_process", "launched", "resolve_config"]
+__all__ = ["Session", "in_order", "resolve_config"]
 
 _TEST_BATCH = 512
 
@@ -49,7 +50,7 @@ def resolve_config(config: RunConfig) -> RunConfig:
         plan = plan.replace({"total": DEFAULT_TOTAL})
     if plan.unit != "step":
         raise ConfigError(f"unit: a training run counts in steps, got {plan.unit!r}; leave unit out")
-    return config.replace({"plan": plan.to_document()}, source="plan")
+    return settled(config).replace({"plan": plan.to_document()}, source="plan")
 
 
 @dataclass
@@ -68,6 +69,7 @@ class Session:
         batches: Training batches of this process.
         scheduler: The plan, bound.
         augment: What is done to training batches, a root of the plan; None for nothing.
+        team: How the processes of the run go together.
     """
 
     config: RunConfig
@@ -81,15 +83,24 @@ class Session:
     batches: Batches
     scheduler: Scheduler
     augment: Augment | None = None
+    team: Team = field(default_factory=Team)
 
     @classmethod
-    def build(cls, config: RunConfig) -> Session:
+    def build(cls, config: RunConfig, form: TeamFormer = no_team) -> Session:
         """Build everything: data, model (seeded), optimizer, loss, Fabric, scheduler, then seed what training draws.
+
+        Args:
+            config: Resolved (`resolve_config`).
+            form: Makes the team of a run of workers.
 
         Raises:
             OstinatoError: Something that the configuration names cannot be had.
         """
         train = config.train
+        if config.workers.count is not None and form is no_team:
+            raise ConfigError(
+                "[workers]: only ostinato train (ostinato.applications.federated.workers.train) has workers; leave the table out"
+            )
         data = datasets.load(config.data)
         seed_everything(train.seed)
         model = models.build(config.model, data.shape, data.classes)
@@ -104,23 +115,24 @@ class Session:
         if train.recipe is not None:
             recipes.demand_fit(train.recipe, plan.bound, model, optimizer, criterion, augment=augment)
         _demand_augment(plan, augment)
-        scheduler = plan.bind(
-            optimizer=optimizer,
-            model=model,
-            loss=criterion,
-            **({} if augment is None else {"augment": augment}),
-            steps_per_epoch=order.steps(train.accumulate),
-            samples_per_step=train.batch_size * train.accumulate,
-        )
+        team = form(config, model, optimizer)
+        rates = {
+            "steps_per_epoch": order.steps(train.accumulate),
+            "samples_per_step": train.batch_size * train.accumulate,
+        }
+        roots = {"optimizer": optimizer, "model": model, "loss": criterion, "augment": augment}
+        given = {name: root for name, root in roots.items() if root is not None}
+        scheduler = team.plan(plan).bind(**given, **rates)
         batches = _batches(config, data, fabric, scheduler.resolved, augment)
-        session = cls(config, data, fabric, model, module, optimizer, stepper, criterion, batches, scheduler, augment)
-        session._demand_one_digest()
+        session = cls(
+            config, data, fabric, model, module, optimizer, stepper, criterion, batches, scheduler, augment, team
+        )
+        session._demand_one_digest(plan.resolve(**rates).digest)
         session._demand_fitting_model()
         seed_everything(train.seed, 1, fabric.global_rank)
         return session
 
-    def _demand_one_digest(self) -> None:
-        digest = self.scheduler.resolved.digest
+    def _demand_one_digest(self, digest: str) -> None:
         if self.fabric.broadcast(digest) != digest:
             raise StateError(
                 f"process {self.fabric.global_rank} resolved another plan than process 0; give all processes the same data and configuration"
@@ -234,7 +246,8 @@ class Session:
 
 
 def _order(config: RunConfig, data: Data) -> EpochOrder:
-    return EpochOrder(len(data.train), config.train.batch_size, config.train.seed)  # type: ignore[arg-type]  # map-style, so it has a length
+    smallest = 2 * (config.workers.count or 1)  # batch normalisation cannot train on a single example
+    return EpochOrder(len(data.train), config.train.batch_size, config.train.seed, smallest=smallest)  # type: ignore[arg-type]  # map-style, so it has a length
 
 
 def _augment(config: RunConfig, data: Data) -> Augment | None:
@@ -286,27 +299,3 @@ def in_order(dataset: Dataset[Any], size: int = _TEST_BATCH) -> Any:
             for start in range(0, len(dataset), size)
         )
     return iter(DataLoader(dataset, batch_size=size, generator=torch.Generator()))
-
-
-def launched(config: RunConfig) -> Fabric:
-    """Return Fabric, launched as the configuration says.
-
-    Raises:
-        ConfigError: The machine has no such accelerator or cannot compute so.
-    """
-    train = config.train
-    try:
-        fabric = Fabric(
-            accelerator=train.accelerator, devices=train.devices, precision=train.precision, strategy=train.strategy
-        )
-    except (RuntimeError, ValueError, ImportError) as error:
-        raise ConfigError(
-            f"[train] accelerator, devices, precision, strategy: {' '.join(str(error).split())}"
-        ) from error
-    fabric.launch()
-    return fabric
-
-
-def is_first_process() -> bool:
-    """Return whether this process is the first one of its run, as far as a launcher has said so."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ostinato.applications.federated.progress import Progress
 from ostinato.core.address import Address
 from ostinato.core.clock import Tick
 from ostinato.core.plan import Plan
@@ -64,14 +65,14 @@ class LocalRound:
         for name, value in (("round", round), ("steps", steps)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least 1")
-        self._steps, self._done, self._progress = steps, 0, 0.0
+        self._steps, self._done = steps, 0
         self._by_round = plan.unit == "round"
         own = client_plan(plan).shifted(shift)
         self.scheduler = own.bind(**roots, steps_per_round=steps, steps_per_epoch=steps_per_epoch)
         start = (round - 1) * (1 if self._by_round else steps)
         if start:
             self.scheduler.step(by=start)
-        self._memory = 0.0
+        self._progress = Progress(next(iter(self.scheduler.optimizers), None))
 
     @property
     def done(self) -> int:
@@ -80,13 +81,8 @@ class LocalRound:
 
     @property
     def progress(self) -> float:
-        """How far the client went: the sum over the updates of rate * (1 + momentum + momentum^2 + ...), of the first parameter group.
-
-        It is FedNova's norm of a client's accumulation for SGD whose momentum buffer begins empty: the sum of the weights that its
-        gradients have in the way it went. For other optimizers, which divide by a gradient's size, it is the sum of the rates; where the plan drives no
-        optimizer, the number of updates.
-        """
-        return self._progress
+        """How far the client went: see `ostinato.applications.federated.progress.Progress`."""
+        return self._progress.way
 
     def step(self) -> Tick | None:
         """Say that an update was made; of a plan that counts rounds, the last update of the round gives the tick, the others None.
@@ -98,14 +94,8 @@ class LocalRound:
             raise ConfigError(
                 f"step: the round has {self._steps} updates, and all are done; pass steps= as many as there are"
             )
-        self._note()
+        self._progress.add(self._progress.in_force())
         self._done += 1
         if self._by_round and self._done < self._steps:
             return None
         return self.scheduler.step()
-
-    def _note(self) -> None:
-        """Add what the update just made has gone."""
-        group = next((optimizer.param_groups[0] for optimizer in self.scheduler.optimizers), {"lr": 1.0})
-        self._memory = 1.0 + float(group.get("momentum", 0.0)) * self._memory
-        self._progress += float(group["lr"]) * self._memory

@@ -57,7 +57,13 @@ def range_test_of(
     Raises:
         OstinatoError: The configuration, the target or a number cannot be.
     """
-    alone = {"plan": None, "train.recipe": None, "train.devices": 1, "train.strategy": "auto"}
+    alone: dict[str, Any] = {
+        "plan": None,
+        "train.recipe": None,
+        "train.devices": 1,
+        "train.strategy": "auto",
+        "workers": {},
+    }
     session = Session.build(resolve_config(config.replace(alone)))
     session.scheduler.restore()
     rate = Address.parse(target).is_rate
