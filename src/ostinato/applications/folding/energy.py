@@ -18,8 +18,8 @@ MODELS: tuple[Model, ...] = get_args(Model)
 
 _FLOOR = 0.25
 """Squared distance below which the pair energy goes on as its tangent. There a pair has about 16,000, thousands of times any fold's gain."""
-_BLOCK = 64
-"""Chains that are worked on at once: what they need stays in the processor's cache."""
+_BLOCK = 24_000
+"""Pairs of beads that are worked on at once: what they need stays in the processor's cache."""
 
 
 class Energy:
@@ -104,8 +104,9 @@ class Energy:
     @torch.no_grad()
     def _blocks(self, angles: Tensor, gradient: Tensor | None) -> Tensor:
         values = torch.empty(len(self._checked(angles)), dtype=torch.float64)
-        for start in range(0, len(angles), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        size = max(1, _BLOCK // self._spans.shape[1])
+        for start in range(0, len(angles), size):
+            block = slice(start, start + size)
             self._block(angles[block], values[block], None if gradient is None else gradient[block])
         self.evaluations += len(angles)
         return values

@@ -1,0 +1,111 @@
+"""Folding by Adam under a plan: the rate, and the noise on the gradient, on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ostinato.applications.folding.energy import Energy
+from ostinato.core.plan import Plan
+from ostinato.errors import PlanError
+
+__all__ = ["Course", "Noise", "anneal"]
+
+_CLIP = 10.0
+"""Longest gradient that a chain is given: overlapping beads would else fill Adam's memory for thousands of steps."""
+_BETAS = (0.9, 0.99)
+
+
+@dataclass
+class Noise:
+    """What a plan drives as ``noise.scale``: the standard deviation of the normal noise on every gradient, in energy per radian.
+
+    Noise that falls with time is annealing: under a rate it does what a temperature does, which a rate without noise does not.
+
+    Source: Neelakantan et al.: Adding gradient noise improves learning for very deep networks, arXiv 1511.06807.
+    """
+
+    scale: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """Where an annealing led.
+
+    Attributes:
+        angles: Where every chain was at the end, (B, angles): not polished.
+        mean: Mean energy of the chains before each update, (steps,).
+        lowest: The lowest energy of any chain up to each update, (steps,).
+        reached: The first evaluation at which a chain's energy was at or below the target, counted from 1, (B,); 0 where it never was.
+        troughs: Mean energy at the last update of each cycle.
+        peaks: Mean energy half a cycle after the start of each.
+    """
+
+    angles: Tensor
+    mean: NDArray[np.float64]
+    lowest: NDArray[np.float64]
+    reached: NDArray[np.int64]
+
+
+def anneal(
+    energy: Energy,
+    starts: Tensor,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    target: float = -np.inf,
+    progress: Callable[[int], None] | None = None,
+) -> Course:
+    """Fold chains by Adam on their angles under a plan; one evaluation of each chain a step.
+
+    Each chain's gradient is shortened to a length of 10 where it is longer; Adam has betas 0.9 and 0.99.
+
+    Args:
+        energy: What is minimised; it counts the evaluations.
+        starts: Angles, (B, angles).
+        plan: Any plan over steps; its targets are ``optimizer.lr`` (and the other values of Adam) and ``noise.scale``.
+        seed: Of the noise.
+        target: An energy to be reached.
+        progress: Is told the number of steps done, now and then.
+
+    Raises:
+        PlanError: The plan has no total, or does not drive the rate.
+        TargetError: It drives something else.
+
+    >>> import ostinato as ost
+    >>> energy = Energy("ABBAB", "I", dim=2)
+    >>> plan = ost.Plan(total=200, cycle=ost.Cycle("cosine", count=4), bindings={"optimizer.lr": ost.wave(0.0, 0.1)})
+    >>> course = anneal(energy, torch.ones(8, 3, dtype=torch.float64), plan)
+    >>> energy.evaluations, course.mean.shape
+    (1600, (200,))
+    """
+    if "optimizer.lr" not in plan.bindings:
+        raise PlanError(f"plan: got the targets {', '.join(plan.bindings) or 'none'}, expected optimizer.lr, and noise.scale if the gradients are to have noise")
+    steps = plan.resolve().total
+    angles = starts.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([angles], lr=0.0, betas=_BETAS, fused=True)
+    noise, generator = Noise(), torch.Generator().manual_seed(seed)
+    roots = {"noise": noise} if any(name.startswith("noise") for name in plan.bindings) else {}
+    scheduler = plan.bind(optimizer=optimizer, **roots)
+    mean, lowest = np.empty(steps), np.empty(steps)
+    reached = torch.zeros(len(starts), dtype=torch.int64)
+    best = np.inf
+    for step in range(steps):
+        values, gradient = energy.with_gradient(angles.detach())
+        mean[step], best = float(values.mean()), min(best, float(values.min()))
+        lowest[step] = best
+        reached.masked_fill_((reached == 0) & (values <= target), step + 1)
+        gradient.mul_((_CLIP / gradient.norm(dim=1, keepdim=True)).clamp_(max=1.0))
+        if noise.scale:
+            gradient.add_(torch.randn(gradient.shape, generator=generator, dtype=gradient.dtype), alpha=noise.scale)
+        angles.grad = gradient
+        optimizer.step()
+        scheduler.step()
+        if progress is not None and step % 64 == 63:
+            progress(step + 1)
+    return Course(angles.detach(), mean, lowest, reached.numpy())
