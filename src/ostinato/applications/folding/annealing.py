@@ -42,8 +42,6 @@ class Course:
         mean: Mean energy of the chains before each update, (steps,).
         lowest: The lowest energy of any chain up to each update, (steps,).
         reached: The first evaluation at which a chain's energy was at or below the target, counted from 1, (B,); 0 where it never was.
-        troughs: Mean energy at the last update of each cycle.
-        peaks: Mean energy half a cycle after the start of each.
     """
 
     angles: Tensor
@@ -59,7 +57,7 @@ def anneal(
     *,
     seed: int = 0,
     target: float = -np.inf,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, float], None] | None = None,
 ) -> Course:
     """Fold chains by Adam on their angles under a plan; one evaluation of each chain a step.
 
@@ -71,7 +69,7 @@ def anneal(
         plan: Any plan over steps; its targets are ``optimizer.lr`` (and the other values of Adam) and ``noise.scale``.
         seed: Of the noise.
         target: An energy to be reached.
-        progress: Is told the number of steps done, now and then.
+        progress: Is told the number of steps done and the lowest energy, now and then.
 
     Raises:
         PlanError: The plan has no total, or does not drive the rate.
@@ -107,5 +105,5 @@ def anneal(
         optimizer.step()
         scheduler.step()
         if progress is not None and step % 64 == 63:
-            progress(step + 1)
+            progress(step + 1, best)
     return Course(angles.detach(), mean, lowest, reached.numpy())

@@ -109,7 +109,7 @@ def search(
     evaluations: int,
     *,
     target: float = -math.inf,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, float], None] | None = None,
 ) -> Found:
     """Let every chain descend and go on by a rule until it has used its evaluations.
 
@@ -119,7 +119,7 @@ def search(
         rule: `Multistart` or `BasinHopping`.
         evaluations: Of each chain.
         target: An energy to be reached.
-        progress: Is told the number of evaluations of a chain, now and then.
+        progress: Is told the number of evaluations of a chain and the lowest energy, now and then.
 
     >>> energy = Energy("ABBAB", "I", dim=2)
     >>> generator = torch.Generator().manual_seed(0)
@@ -144,5 +144,5 @@ def search(
             minima[ended] += 1
             descent.restart(ended, rule.next_starts(energy, ended, descent.angles[ended], descent.values[ended]))
         if progress is not None and count % 64 == 63:
-            progress(count + 1)
+            progress(count + 1, float(lowest[count]))
     return Found(best, where, minima.numpy(), mean, lowest, reached.numpy())
