@@ -57,6 +57,7 @@ PUBLIC: dict[str, set[str]] = {
     },
     "ostinato.search.sweeps": {"RangeTest", "Suggestion", "range_test", "untouched"},
     "ostinato.studies": {"EvidenceFolder", "NAMES", "Runner", "Study", "find"},
+    "ostinato.studies.folding": {"STUDY"},
     "ostinato.studies.frame": {"EvidenceFolder", "Finding", "Judgement", "NAMES", "Runner", "Study", "find", "judge"},
     "ostinato.studies.phase_lock": {"STUDY"},
     "ostinato.studies.restart_shapes": {"STUDY"},

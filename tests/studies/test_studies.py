@@ -27,7 +27,7 @@ fashion = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "phase-lock" else pytest.param(name, marks=fashion) for name in NAMES]
+    "name", [name if name in ("phase-lock", "folding") else pytest.param(name, marks=fashion) for name in NAMES]
 )
 def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
     study = find(name)

@@ -21,8 +21,14 @@ _TOLERANCE = 1e-4
 
 
 def random_angles(energy: Energy, chains: int, generator: torch.Generator) -> Tensor:
-    """Return angles, (chains, angles): uniform in [-pi, pi] for bends and azimuths, elevations as those of directions uniform on the sphere."""
+    """Return angles, (chains, angles).
+
+    In space every bond's direction is uniform on the sphere. In the plane bends are uniform in [-pi/2, pi/2]: wider ones tie chains in knots that
+    no descent undoes there.
+    """
     uniform = 2.0 * torch.rand(chains, energy.angles, generator=generator, dtype=torch.float64) - 1.0
+    if energy.dim == 2:
+        return uniform.mul_(math.pi / 2)
     turns = len(energy.sequence) - 2
     uniform[:, :turns] *= math.pi
     uniform[:, turns:] = uniform[:, turns:].asin()

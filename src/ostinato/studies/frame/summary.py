@@ -17,9 +17,11 @@ from ostinato.studies.frame.study import Study
 __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 
 _DECIMALS = {"nll_gap": 5}
-_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement")
+_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement", "far", "miss")
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
+_IN_BEST = ("gap", "best_gap")
+"""Counted in the lowest energy that is known."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def summarise(study: Study, root: Path, profile: Profile = "full", *, images: bo
 
 
 def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
-    """Return a number as it is read: shares in percentage points, regrets in percent, everything else in its own unit.
+    """Return a number as it is read: shares in percentage points, regrets and gaps in percent, everything else in its own unit.
 
     >>> in_unit("error", 0.0123), in_unit("nll", -0.5), in_unit("nll_gap", 0.00021), in_unit("regret", 0.1)
     ('+1.23', '-0.500', '+0.00021', '+10.00')
@@ -100,12 +102,14 @@ def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
 
 
 def factor_of(metric: str) -> int:
-    """Return what a number is multiplied by before it is read: 100 for shares and regrets, else 1."""
-    return 100 if metric in (*_SHARES, *_IN_SPREADS) else 1
+    """Return what a number is multiplied by before it is read: 100 for shares, regrets and gaps, else 1."""
+    return 100 if metric in (*_SHARES, *_IN_SPREADS, *_IN_BEST) else 1
 
 
 def unit_of(metric: str) -> str:
     """Return the unit that `in_unit` writes in; empty where there is none."""
     if metric in _IN_SPREADS:
         return "% IQR"
+    if metric in _IN_BEST:
+        return "% of |E*|"
     return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""

@@ -1,0 +1,77 @@
+"""What study ``folding`` claims and how it is decided."""
+
+from __future__ import annotations
+
+from ostinato.studies.frame.spec import Grid, Regime, Spec, Tuning, difference
+
+__all__ = ["SPEC"]
+
+_PEAKS = Grid("peak", (0.02, 0.04, 0.08, 0.16, 0.32))
+_SIZES = Grid("size", (0.15, 0.3, 0.6, 1.2, 2.4))
+_SMOKE = {"starts": 4, "evaluations": 100}
+_MARGIN = 0.02
+
+
+def _regime(
+    name: str, title: str, sequence: str, model: str, dim: int, best: float, starts: int, evaluations: int
+) -> Regime:
+    parameters = {
+        "sequence": sequence, "model": model, "dim": dim, "best": best, "starts": starts, "evaluations": evaluations, "cycles": 10, "noise": 3.0, "temperature": 0.5,
+    }  # fmt: skip
+    return Regime(name, title, "made up", "", parameters, _SMOKE)
+
+
+SPEC = Spec(
+    name="folding",
+    claim="Cyclic learning rates help a folding model out of metastable states, to lower end energies.",
+    source="a metaphor from practice: warm restarts as a kick over a barrier (I. Loshchilov, F. Hutter, SGDR, ICLR 2017, arXiv 1608.03983); the model: F. Stillinger, T. Head-Gordon,"
+    " C. Hirshfeld, Phys. Rev. E 48, 1469, 1993; its azimuth convention and best energies: B. Bošković, J. Brest, J. Mol. Model. 22, 252, 2016",
+    scope="A toy for a metaphor: the AB off-lattice model, two kinds of beads on a stiff chain, folded by Adam on its angles; nothing here is about proteins or about networks that predict"
+    " them. Each regime is one sequence, so that a verdict is about that landscape and the seeds are batches of random starts. A start's end is polished by L-BFGS, the polish counted, and the"
+    " endpoint is the mean over a batch of (E - E*) / |E*|: not the best so far, which flatters whatever wanders. An end above 0, a knot, counts as 0, the energy of no fold. Every"
+    " start has the same number of energy or gradient evaluations: under a plan nine tenths, and for the polish at most the rest, of which most need little; the searches use all of it, and their end"
+    " is the lowest minimum that a start met, as is their practice. The polish cools every arm, so that no arm is worse for ending hot alone. E* is published for F21 and F34 (differential"
+    " evolution), the known optimum of F13 in the plane, and for the protein sequence the lowest that 300 chains of basin hopping found in development: a scale, not a known optimum. The"
+    " protein is PDB 1L2Y (NLYIQWLKDGGPSSGRPPPS) as 20 beads. In the plane hardly any start of any arm finds E*: that column is a floor. F34, the plane and the protein have smaller batches and budgets.",
+    arms={
+        "restarts": "ten cosine cycles of the rate under Adam; peak tuned",
+        "sorted": "the same rates in descending order",
+        "constant": "their mean, held",
+        "cosine": "one cosine decay; peak tuned on the same grid",
+        "noise": "annealing: one cosine decay of the rate, and noise on the gradient that falls with it from a standard deviation of 3; peak tuned on the same grid",
+        "multistart": "L-BFGS from one random start after another; nothing to tune",
+        "basin-hopping": "L-BFGS, displacement, Metropolis' rule at temperature 0.5; size of the displacement tuned on as many values",
+    },
+    contrasts=(
+        difference("sorted", "restarts", "primary", "gap", _MARGIN, plain="gap"),
+        difference("noise", "restarts", "required", "gap", _MARGIN, plain="gap"),
+        difference("constant", "restarts", "literal", "gap", _MARGIN, plain="gap"),
+        difference("cosine", "restarts", "secondary", "gap", _MARGIN, plain="gap"),
+        difference("multistart", "restarts", "secondary", "gap", _MARGIN, plain="gap"),
+        difference("basin-hopping", "restarts", "secondary", "gap", _MARGIN, plain="gap"),
+        *(
+            difference(arm, "restarts", "secondary", metric, margin, plain="gap")
+            for metric, margin in (("best_gap", _MARGIN), ("far", 0.05))
+            for arm in ("sorted", "noise", "basin-hopping")
+        ),
+        difference("sorted", "restarts", "secondary", "miss", 0.05, plain="gap"),
+        difference("basin-hopping", "restarts", "secondary", "miss", 0.05, plain="gap"),
+    ),
+    regimes=(
+        _regime("f21", "F21, azimuth", "BABABBABABBABBABABBAB", "azimuth", 3, -16.5544, 50, 10_000),
+        _regime("f34", "F34, azimuth", "ABBABBABABBABBABABBABABBABBABABBAB", "azimuth", 3, -31.3455, 10, 6_000),
+        _regime("f13-plane", "F13, model I in the plane", "ABBABBABABBAB", "I", 2, -3.2941, 25, 5_000),
+        _regime("1l2y", "PDB 1L2Y, azimuth", "BABABBABBAAABBABAAAB", "azimuth", 3, -21.3868, 10, 5_000),
+    ),
+    tuning=Tuning(
+        grids={"restarts": _PEAKS, "cosine": _PEAKS, "noise": _PEAKS, "basin-hopping": _SIZES},
+        inherits={"sorted": "restarts", "constant": "restarts"},
+        metric="gap",
+        seeds=3,
+    ),
+    seeds=20,
+    sd="SD_HERE",
+    margin_reason="2 % of |E*|: a third of an energy unit for F21, less than what tells neighbouring minima apart. 5 points of the starts for the shares",
+    data="none: a seed draws the batch of starts, the same for every arm, the noise and the displacements. `gap` is the mean over the batch, `best_gap` its lowest, `far` the share that ends"
+    " more than a tenth of |E*| above E*, `miss` the share that ends more than 0.001 above it",
+)  # fmt: skip
