@@ -43,7 +43,9 @@ def test_the_plans_are_what_they_are_called() -> None:
 def test_the_best_energies_are_the_published_ones() -> None:
     for regime in SPEC.regimes:
         known = folding.reference(*(regime.parameters[name] for name in ("sequence", "model", "dim")))
-        assert known is None if regime.name == "1l2y" else known is not None and known.energy == regime.parameters["best"]
+        assert (
+            known is None if regime.name == "1l2y" else known is not None and known.energy == regime.parameters["best"]
+        )
     protein = SPEC.regime("1l2y").parameters["sequence"]
     assert protein == folding.of_residues("NLYIQWLKDGGPSSGRPPPS")
 
@@ -105,7 +107,9 @@ def records(levels: dict[str, float]) -> list[dict[str, Any]]:
         for seed in SPEC.seeds_of(REGIME, "full"):
             rng = np.random.default_rng([seed, len(arm)])
             ends = BEST * (levels.get(arm, levels["*"]) + 0.1 * rng.standard_normal(50))
-            metrics, curves = scores(planted(ends.tolist(), "" if arm in ("multistart", "basin-hopping") else "x"), SMALL)
+            metrics, curves = scores(
+                planted(ends.tolist(), "" if arm in ("multistart", "basin-hopping") else "x"), SMALL
+            )
             done = Measurement(Cell(arm, seed, {"peak": 0.1}), metrics, curves=curves)
             found.append({**done.to_document(), "regime": REGIME.name, "spec": SPEC.digest})
     return found

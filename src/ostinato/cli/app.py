@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from ostinato._version import __version__
-from ostinato.cli import bench, compare, evaluate, export, preview, range_test, search, study, train
+from ostinato.cli import bench, compare, evaluate, export, fold, preview, range_test, search, study, train
 from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunInterruptedError
 
 __all__ = ["app", "run"]
@@ -37,6 +37,7 @@ for _command in (
     search.search,
     evaluate.evaluate,
     export.export,
+    fold.fold,
     bench.bench,
 ):
     app.command()(_command)

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 import torch
-from plain_folding import energy as plain
 from scipy.spatial.distance import pdist
 
 from ostinato.applications.folding import Energy, fibonacci
 from ostinato.errors import ConfigError, DataError
+from plain_folding import energy as plain
 
 SHAPES = [("I", 2), ("I", 3), ("II", 3), ("azimuth", 3)]
 
@@ -115,5 +115,8 @@ def test_what_is_no_model_is_refused(call: object, message: str) -> None:
 
 
 def test_angles_of_another_shape_are_refused() -> None:
-    with pytest.raises(DataError, match=re.escape("angles: got (2, 4) torch.float64, expected (chains, 3) torch.float64 for 4 beads in 3D")):
+    with pytest.raises(
+        DataError,
+        match=re.escape("angles: got (2, 4) torch.float64, expected (chains, 3) torch.float64 for 4 beads in 3D"),
+    ):
         Energy("ABBA")(torch.zeros(2, 4, dtype=torch.float64))

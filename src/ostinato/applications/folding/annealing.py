@@ -19,6 +19,7 @@ __all__ = ["Course", "Noise", "anneal"]
 _CLIP = 10.0
 """Longest gradient that a chain is given: overlapping beads would else fill Adam's memory for thousands of steps."""
 _BETAS = (0.9, 0.99)
+_OFTEN = 64
 
 
 @dataclass
@@ -57,7 +58,7 @@ def anneal(
     *,
     seed: int = 0,
     target: float = -np.inf,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Callable[[int, float], bool] | None = None,
 ) -> Course:
     """Fold chains by Adam on their angles under a plan; one evaluation of each chain a step.
 
@@ -69,7 +70,7 @@ def anneal(
         plan: Any plan over steps; its targets are ``optimizer.lr`` (and the other values of Adam) and ``noise.scale``.
         seed: Of the noise.
         target: An energy to be reached.
-        progress: Is told the number of steps done and the lowest energy, now and then.
+        progress: Is told the number of steps done and the lowest energy, now and then; where it answers True, it ends there.
 
     Raises:
         PlanError: The plan has no total, or does not drive the rate.
@@ -83,7 +84,9 @@ def anneal(
     (1600, (200,))
     """
     if "optimizer.lr" not in plan.bindings:
-        raise PlanError(f"plan: got the targets {', '.join(plan.bindings) or 'none'}, expected optimizer.lr, and noise.scale if the gradients are to have noise")
+        raise PlanError(
+            f"plan: got the targets {', '.join(plan.bindings) or 'none'}, expected optimizer.lr, and noise.scale if the gradients are to have noise"
+        )
     steps = plan.resolve().total
     angles = starts.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([angles], lr=0.0, betas=_BETAS, fused=True)
@@ -104,6 +107,7 @@ def anneal(
         angles.grad = gradient
         optimizer.step()
         scheduler.step()
-        if progress is not None and step % 64 == 63:
-            progress(step + 1, best)
-    return Course(angles.detach(), mean, lowest, reached.numpy())
+        if step % _OFTEN == _OFTEN - 1 and progress is not None and progress(step + 1, best):
+            steps = step + 1
+            break
+    return Course(angles.detach(), mean[:steps], lowest[:steps], reached.numpy())

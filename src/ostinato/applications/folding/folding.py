@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -31,6 +32,7 @@ WITHIN = 1e-3
 """How near to a reference counts as having found it, in units of energy."""
 _POLISH_SHARE, _MOST_POLISH = 10, 1_000
 _CYCLES = 10
+_POINTS = 200
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,28 @@ class Folding:
         found = binomtest(count, len(self.energies)).proportion_ci(method="wilson")
         return Hits(count, len(self.energies), Interval(float(found.low), float(found.high), 0.95))
 
+    def time_to_target(self) -> float | None:
+        """Return the median evaluation at which a start reached the target, those that never did counted as later than any.
+
+        None where fewer than half did, or there is no target.
+        """
+        times = np.sort(np.where(self.reached > 0, self.reached, np.inf))
+        median = float(times[(len(times) - 1) // 2])
+        return median if math.isfinite(median) else None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the folding as a JSON document: the lowest fold whole, of the others the energies, of the traces at most 200 points."""
+        known, hits, place = self.reference, self.hits(), int(self.energies.argmin())
+        points = np.unique(np.linspace(0, len(self.mean) - 1, _POINTS).astype(int))
+        return {
+            "sequence": self.sequence, "model": self.model, "dim": self.dim, "method": self.method, "chains": len(self.energies),
+            "evaluations": self.evaluations, "energy": self.best, "mean_energy": float(self.energies.mean()),
+            "reference": None if known is None else {"name": known.name, "energy": known.energy, "source": known.source},
+            "gap": self.gap, "hits": None if hits is None else {"count": hits.count, "share": hits.share, "interval": hits.interval.to_document()},
+            "time_to_target": self.time_to_target(), "plan_digest": self.plan, "energies": self.energies.tolist(), "angles": self.angles[place].tolist(),
+            "coordinates": self.coordinates.tolist(), "trace": {"evaluation": (points + 1).tolist(), "mean": self.mean[points].tolist(), "lowest": self.lowest[points].tolist()},
+        }  # fmt: skip
+
 
 def default_plan(method: str = "plan", steps: int | None = None) -> Plan:
     """Return the plan that ``plan`` or ``noise`` folds under when none is given.
@@ -150,7 +174,7 @@ def fold(
     temperature: float = 0.5,
     target: float | None = None,
     seed: int = 0,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Callable[[int, int, float], bool] | None = None,
 ) -> Folding:
     """Fold a chain of the AB model from many random starts at once.
 
@@ -172,14 +196,16 @@ def fold(
         dim: 2 or 3.
         method: As above.
         chains: Starts, B.
-        evaluations: The most that each start may use; by default 10,000, or what a plan's own total asks for.
+        evaluations: The most that each start may use; by default 10,000, or a plan's own total and a tenth of the whole for the
+            polish. What a plan's total leaves is the polish's.
         plan: For ``plan`` and ``noise``: drives ``optimizer.lr`` and ``noise.scale``. By default `default_plan`. One without a total gets what is left
             beside the polish.
         size: Of the displacements of basin hopping, in radians.
         temperature: Of its rule, in units of energy.
         target: An energy to be reached; by default the reference.
         seed: Of starts, noise and displacements.
-        progress: Is told (evaluations of a start so far, of how many, the lowest energy so far).
+        progress: Is told (evaluations of a start so far, of how many, the lowest energy so far) now and then; where it answers True, the starts are polished
+            where they are, and that is the result.
 
     Raises:
         ConfigError: There is no such model, dimension or method, or a number cannot be.
@@ -195,7 +221,7 @@ def fold(
     wanted = target if target is not None else math.nan if known is None else known.energy
     generator = torch.Generator().manual_seed(seed)
     starts = random_angles(energy, chains, generator)
-    told = None if progress is None else (lambda done, lowest: progress(done, steps + kept, lowest))
+    told = None if progress is None else partial(_tell, progress, steps + kept)
     aim = wanted + WITHIN if math.isfinite(wanted) else -math.inf
     if plan is not None:
         noise_seed = int(torch.randint(2**62, (), generator=generator))
@@ -217,6 +243,10 @@ def fold(
     )  # fmt: skip
 
 
+def _tell(progress: Callable[[int, int, float], bool], every: int, done: int, lowest: float) -> bool:
+    return progress(done, every, lowest)
+
+
 def _budget(method: str, chains: int, evaluations: int | None, plan: Plan | None) -> tuple[int, int, Plan | None]:
     """Return steps, the most evaluations of the polish, and the plan with its total."""
     if method not in METHODS:
@@ -231,26 +261,17 @@ def _budget(method: str, chains: int, evaluations: int | None, plan: Plan | None
         return *split(whole), None
     plan = plan or default_plan(method)
     if method == "noise" and "noise.scale" not in plan.bindings:
-        raise ConfigError("plan: it drives no noise.scale, which method noise needs; add that binding, or type method plan")
+        raise ConfigError(
+            "plan: it drives no noise.scale, which method noise needs; add that binding, or type method plan"
+        )
     if plan.total is None:
         steps, kept = split(evaluations or EVALUATIONS)
         return steps, kept, plan.replace({"total": steps})
     steps = plan.resolve().total
-    kept = min(max(steps // (_POLISH_SHARE - 1), 20), _MOST_POLISH)
-    if evaluations is not None and evaluations != steps + kept:
+    if evaluations is None:
+        return steps, min(steps // (_POLISH_SHARE - 1), _MOST_POLISH), plan
+    if evaluations < steps:
         raise ConfigError(
-            f"evaluations: got {evaluations} and a plan of {steps} steps, which with its polish are {steps + kept}; leave one of them out"
+            f"evaluations: got {evaluations}, fewer than the {steps} steps of the plan; leave one of them out"
         )
-    return steps, kept, plan
-
-
-def describe(folding: Folding) -> dict[str, Any]:
-    """Return the folding as a JSON document, without traces."""
-    hits = folding.hits()
-    return {
-        "sequence": folding.sequence, "model": folding.model, "dim": folding.dim, "method": folding.method, "chains": len(folding.energies),
-        "evaluations": folding.evaluations, "best": folding.best, "mean": float(folding.energies.mean()),
-        "reference": None if folding.reference is None else {"energy": folding.reference.energy, "name": folding.reference.name, "source": folding.reference.source},
-        "gap": folding.gap, "hits": None if hits is None else {"count": hits.count, "share": hits.share, "interval": hits.interval.to_document()},
-        "plan": folding.plan,
-    }  # fmt: skip
+    return steps, evaluations - steps, plan

@@ -18,6 +18,7 @@ from ostinato.applications.folding.energy import Energy
 __all__ = ["BasinHopping", "Found", "Multistart", "Rule", "random_angles", "search"]
 
 _TOLERANCE = 1e-4
+_OFTEN = 64
 
 
 def random_angles(energy: Energy, chains: int, generator: torch.Generator) -> Tensor:
@@ -115,7 +116,7 @@ def search(
     evaluations: int,
     *,
     target: float = -math.inf,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Callable[[int, float], bool] | None = None,
 ) -> Found:
     """Let every chain descend and go on by a rule until it has used its evaluations.
 
@@ -125,7 +126,7 @@ def search(
         rule: `Multistart` or `BasinHopping`.
         evaluations: Of each chain.
         target: An energy to be reached.
-        progress: Is told the number of evaluations of a chain and the lowest energy, now and then.
+        progress: Is told the number of evaluations of a chain and the lowest energy, now and then; where it answers True, it ends there.
 
     >>> energy = Energy("ABBAB", "I", dim=2)
     >>> generator = torch.Generator().manual_seed(0)
@@ -149,6 +150,7 @@ def search(
             ended = descent.finished.nonzero()[:, 0]
             minima[ended] += 1
             descent.restart(ended, rule.next_starts(energy, ended, descent.angles[ended], descent.values[ended]))
-        if progress is not None and count % 64 == 63:
-            progress(count + 1, float(lowest[count]))
-    return Found(best, where, minima.numpy(), mean, lowest, reached.numpy())
+        if count % _OFTEN == _OFTEN - 1 and progress is not None and progress(count + 1, float(lowest[count])):
+            evaluations = count + 1
+            break
+    return Found(best, where, minima.numpy(), mean[:evaluations], lowest[:evaluations], reached.numpy())

@@ -11,6 +11,7 @@ SHORTEST = 3
 
 _HYDROPHOBIC = frozenset("IVLPCMAG")
 _POLAR = frozenset("DEFHKNQRSTWY")
+_AMINO_ACIDS = "".join(sorted(_HYDROPHOBIC | _POLAR))
 _SHOWN = 12
 
 
@@ -27,8 +28,8 @@ def checked(sequence: str) -> str:
     for place, letter in enumerate(found):
         if letter not in "AB":
             raise DataError(
-                f"sequence: got {letter!r} at place {place + 1} of {_shown(found)}, expected beads A and B; amino acids are turned into beads by"
-                " ostinato.applications.folding.of_residues, or type: ostinato fold --residues SEQUENCE"
+                f"sequence: got {letter!r} at place {place + 1} of {_shown(found)}, expected beads A and B; amino acids,"
+                f" {_AMINO_ACIDS}, become beads by of_residues, and have no B"
             )
     if len(found) < SHORTEST:
         raise DataError(f"sequence: got {len(found)} beads ({found!r}), expected at least {SHORTEST}: an angle to fold")
@@ -50,7 +51,9 @@ def fibonacci(length: int) -> str:
     while len(found) < length:
         before, found = found, before + found
     if len(found) != length or length < SHORTEST:
-        raise DataError(f"length: got {length}, expected a Fibonacci number of at least {SHORTEST}: 3, 5, 8, 13, 21, 34, 55, 89, ...")
+        raise DataError(
+            f"length: got {length}, expected a Fibonacci number of at least {SHORTEST}: 3, 5, 8, 13, 21, 34, 55, 89, ..."
+        )
     return found
 
 
@@ -70,7 +73,7 @@ def of_residues(residues: str) -> str:
         if letter not in _HYDROPHOBIC | _POLAR:
             raise DataError(
                 f"residues: got {letter!r} at place {place + 1} of {_shown(found)}, expected the one-letter code of the twenty amino acids,"
-                f" {''.join(sorted(_HYDROPHOBIC | _POLAR))}"
+                f" {_AMINO_ACIDS}"
             )
     return checked("".join("A" if letter in _HYDROPHOBIC else "B" for letter in found))
 

@@ -41,9 +41,7 @@ def measure(request: Request) -> Iterator[Measurement]:
             metrics, curves = scores(found, request.parameters)
             digest = found.plan or documents.digest({"method": found.method, **cell.settings})
             chunks = (request.parameters["starts"],)
-            yield Measurement(
-                cell, metrics, (digest,), curves=curves, chunks=chunks, wall_s=time.monotonic() - begun
-            )
+            yield Measurement(cell, metrics, (digest,), curves=curves, chunks=chunks, wall_s=time.monotonic() - begun)
 
 
 def _folded(cell: Cell, parameters: Mapping[str, Any]) -> folding.Folding:

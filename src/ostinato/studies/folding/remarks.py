@@ -51,10 +51,10 @@ def _phases(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
             told.append(f"{arm} {end:.1%}, {peak:.1%}, {mean:.1%}, polished {polished:.1%}")
     if told:
         yield (
-            f"Mean gap to E* at the end of the run, at the highest of its last cycle, and over that cycle, before the polish: {'; '.join(told)}. Stopping at the trough is worth what"
-            " lies between the first two; after the polish nothing of that is left."
+            f"Mean gap to E* before the polish, at the end of the run, at the highest of its last cycle, and over that cycle: {'; '.join(told)}. What lies between the first two is what"
+            " stopping at a trough is worth; the endpoint is after the polish, which cools every arm."
         )
-    if len(chosen := [f"{arm} {value:g}" for arm, own in by_arm.items() for value in own[0]["settings"].values()]):
+    if chosen := [f"{arm} {value:g}" for arm, own in by_arm.items() for value in own[0]["settings"].values()]:
         yield f"Chosen settings: {', '.join(chosen)}. Evaluations of a start: {_used(by_arm)}."
 
 
