@@ -27,8 +27,8 @@ SPEC = Spec(
     scope="A toy for a metaphor: the AB off-lattice model, two kinds of beads on a stiff chain, folded by Adam on its angles; nothing here is about proteins or about networks that predict"
     " them. Each regime is one sequence, so that a verdict is about that landscape and the seeds are batches of random starts. A start's end is polished by L-BFGS, the polish counted, and the"
     " endpoint is the mean over a batch of (E - E*) / |E*|: not the best so far, which flatters whatever wanders. An end above 0, a knot, counts as 0, the energy of no fold. Every"
-    " start has the same number of energy or gradient evaluations: under a plan nine tenths, and for the polish at most the rest, of which most need little; the searches use all of it, and their end"
-    " is the lowest minimum that a start met, as is their practice. The polish cools every arm, so that no arm is worse for ending hot alone. E* is published for F21 and F34 (differential"
+    " start has the same number of energy or gradient evaluations: nine tenths under its plan or in its search, and for the polish at most the rest, of which most need little. The end of a search"
+    " is the lowest energy that a start met, as is its practice. The polish cools every arm, so that no arm is worse for ending hot alone. E* is published for F21 and F34 (differential"
     " evolution), the known optimum of F13 in the plane, and for the protein sequence the lowest that 300 chains of basin hopping found in development, at 15,000 evaluations each: a scale, not a known optimum. The"
     " protein is PDB 1L2Y (NLYIQWLKDGGPSSGRPPPS) as 20 beads. In the plane no start found E* in development: there the share that misses it is at its ceiling for every arm. F34, the plane and the protein have smaller batches and budgets.",
     arms={
