@@ -29,7 +29,7 @@ def test_a_fold_is_told_with_its_reference_and_written(here: Path) -> None:
     assert ended.status == 0, ended
     lines = ended.out.splitlines()
     assert lines[0].startswith("F13, model azimuth in 3D: energy -")
-    assert "; reference -6.9961 (F13), gap +" in lines[0]
+    assert "; reference -6.9961 (F13), gap " in lines[0]
     assert lines[2].startswith("0 of 4 starts found the reference: 0.0% (0.0% to ")
     assert tree(here / "folds" / "f13").keys() == {"fold.png", "result.json"}
     document = json.loads((here / "folds/f13/result.json").read_text())

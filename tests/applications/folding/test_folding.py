@@ -25,7 +25,7 @@ PLANE_F13 = (-1.491, -1.500, 0.869, -1.480, -1.519, 1.466, -1.953, 1.449, -1.517
 
 
 def test_the_reference_of_f13_is_found_in_seconds() -> None:
-    found = folding.fold(F13, "azimuth", chains=32, evaluations=6_000, seed=1)
+    found = folding.fold(F13, "azimuth", chains=48, evaluations=5_000, seed=1)
     assert found.best == pytest.approx(-6.9961, abs=1e-4)
     hits = found.hits()
     assert hits is not None
@@ -80,6 +80,23 @@ def test_a_plan_of_ones_own_sets_the_length_of_the_run() -> None:
     assert found.plan == plan.resolve().digest
     open_ended = plan.replace({"total": None})
     assert len(folding.fold(F13, method="plan", plan=open_ended, chains=4, evaluations=100).mean) == 90
+
+
+def test_what_is_polished_is_the_lowest_point_or_the_last() -> None:
+    """A rate that ends hot: nearly every chain was lower on its way than at its end."""
+    hot = ost.Plan(total=300, bindings={"optimizer.lr": ost.schedules.hold(0.3)})
+    energy = folding.Energy(F13, "azimuth")
+    starts = folding.random_angles(energy, 12, torch.Generator().manual_seed(5))
+    course = folding.anneal(energy, starts, hot)
+    low, end = energy(course.lowest_angles), energy(course.angles)
+    assert float(low.min()) == pytest.approx(course.lowest[-1], rel=1e-12)
+    assert (low < end).sum() >= 8
+    polished = {}
+    for ends, angles in (("lowest", course.lowest_angles), ("last", course.angles)):
+        found = folding.fold(F13, "azimuth", method="plan", plan=hot, chains=12, evaluations=600, ends=ends, seed=5)
+        assert found.energies == pytest.approx(folding.polish(energy, angles, 300)[0].numpy(), rel=1e-9)
+        polished[ends] = found.energies.tolist()
+    assert polished["lowest"] != polished["last"]
 
 
 def test_targets_count_from_the_first_evaluation_that_meets_them() -> None:

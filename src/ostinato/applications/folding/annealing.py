@@ -40,12 +40,14 @@ class Course:
 
     Attributes:
         angles: Where every chain was at the end, (B, angles): not polished.
+        lowest_angles: Where every chain had its lowest energy before an update, (B, angles).
         mean: Mean energy of the chains before each update, (steps,).
         lowest: The lowest energy of any chain up to each update, (steps,).
         reached: The first evaluation at which a chain's energy was at or below the target, counted from 1, (B,); 0 where it never was.
     """
 
     angles: Tensor
+    lowest_angles: Tensor
     mean: NDArray[np.float64]
     lowest: NDArray[np.float64]
     reached: NDArray[np.int64]
@@ -95,11 +97,13 @@ def anneal(
     scheduler = plan.bind(optimizer=optimizer, **roots)
     mean, lowest = np.empty(steps), np.empty(steps)
     reached = torch.zeros(len(starts), dtype=torch.int64)
-    best = np.inf
+    values_so_far, angles_so_far = starts.new_full((len(starts),), torch.inf), starts.clone()
     for step in range(steps):
         values, gradient = energy.with_gradient(angles.detach())
-        mean[step], best = float(values.mean()), min(best, float(values.min()))
-        lowest[step] = best
+        lower = values < values_so_far
+        torch.where(lower, values, values_so_far, out=values_so_far)
+        torch.where(lower[:, None], angles.detach(), angles_so_far, out=angles_so_far)
+        mean[step], lowest[step] = float(values.mean()), float(values_so_far.min())
         reached.masked_fill_((reached == 0) & (values <= target), step + 1)
         gradient.mul_((_CLIP / gradient.norm(dim=1, keepdim=True)).clamp_(max=1.0))
         if noise.scale:
@@ -107,7 +111,7 @@ def anneal(
         angles.grad = gradient
         optimizer.step()
         scheduler.step()
-        if step % _OFTEN == _OFTEN - 1 and progress is not None and progress(step + 1, best):
+        if step % _OFTEN == _OFTEN - 1 and progress is not None and progress(step + 1, float(lowest[step])):
             steps = step + 1
             break
-    return Course(angles.detach(), mean[:steps], lowest[:steps], reached.numpy())
+    return Course(angles.detach(), angles_so_far, mean[:steps], lowest[:steps], reached.numpy())

@@ -26,6 +26,7 @@ from ostinato.evaluation import Interval
 __all__ = ["EVALUATIONS", "METHODS", "WITHIN", "Folding", "Hits", "Method", "default_plan", "fold", "split"]
 
 Method = Literal["plan", "noise", "lbfgs", "basin-hopping"]
+Ends = Literal["lowest", "last"]
 METHODS: tuple[Method, ...] = get_args(Method)
 EVALUATIONS = 10_000
 WITHIN = 1e-3
@@ -64,7 +65,7 @@ class Folding:
         model: The model.
         dim: Its dimension.
         method: How it was folded.
-        energies: What each start ended at, polished, (B,): for ``lbfgs`` and ``basin-hopping`` the lowest minimum that it met.
+        energies: The lowest point that each start met, or its last one where that was asked for, polished, (B,).
         angles: Where, (B, angles).
         coordinates: Beads of the lowest, (N, dim).
         evaluations: Evaluations of all starts together, as the energy counted them.
@@ -173,6 +174,7 @@ def fold(
     size: float = 1.2,
     temperature: float = 0.5,
     target: float | None = None,
+    ends: Ends = "lowest",
     seed: int = 0,
     progress: Callable[[int, int, float], bool] | None = None,
 ) -> Folding:
@@ -203,6 +205,8 @@ def fold(
         size: Of the displacements of basin hopping, in radians.
         temperature: Of its rule, in units of energy.
         target: An energy to be reached; by default the reference.
+        ends: What is polished of a start under a plan: the lowest point that it met, or the last one, which is what its rates led to. A search ends at its
+            lowest in any case.
         seed: Of starts, noise and displacements.
         progress: Is told (evaluations of a start so far, of how many, the lowest energy so far) now and then; where it answers True, the starts are polished
             where they are, and that is the result.
@@ -226,7 +230,7 @@ def fold(
     if plan is not None:
         noise_seed = int(torch.randint(2**62, (), generator=generator))
         course = anneal(energy, starts, plan, seed=noise_seed, target=aim, progress=told)
-        values, angles = polish(energy, course.angles, kept)
+        values, angles = polish(energy, course.angles if ends == "last" else course.lowest_angles, kept)
         mean, lowest, reached, digest = course.mean, course.lowest, course.reached, plan.resolve().digest
     else:
         rule: Rule = Multistart(generator)

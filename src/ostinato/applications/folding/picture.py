@@ -85,7 +85,7 @@ def _draw_chain(ax: Any, points: NDArray[np.float64], sequence: str) -> None:
         ax.text(*place, f" {name} ", color=_PAPER, fontsize=7, ha="center", va="center", zorder=9)
     ax.set_aspect("equal")
     ax.set_axis_off()
-    ax.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=2)
 
 
 def _draw_course(ax: Axes, folding: Folding) -> None:
@@ -105,7 +105,8 @@ def _draw_course(ax: Axes, folding: Folding) -> None:
             label=f"reference {folding.reference.energy:g}",
         )
     lowest = min(folding.best, folding.reference.energy if folding.reference is not None else folding.best)
-    ax.set_ylim(1.08 * lowest, max(-0.25 * lowest, float(np.quantile(folding.mean, 0.5))) if lowest < 0 else None)
+    if lowest < 0.0:
+        ax.set_ylim(1.08 * lowest, -0.35 * lowest)
     ax.set_xlabel("evaluations of each start", fontsize=9, color=_SOFT)
     ax.set_ylabel("energy", fontsize=9, color=_SOFT)
     ax.spines[["top", "right"]].set_visible(False)

@@ -42,7 +42,7 @@ REFERENCES: tuple[Reference, ...] = (
     Reference("F13", fibonacci(13), "I", 3, -4.9746, _REACHED),
     Reference("F13", fibonacci(13), "II", 3, -26.5066, _REACHED),
     Reference("F13", fibonacci(13), "azimuth", 3, -6.9961, _REACHED),
-    Reference("F21", fibonacci(21), "azimuth", 3, -16.5544, _PUBLISHED),
+    Reference("F21", fibonacci(21), "azimuth", 3, -16.5544, _REACHED),
     Reference("F34", fibonacci(34), "azimuth", 3, -31.3455, _PUBLISHED),
     Reference("F55", fibonacci(55), "azimuth", 3, -51.9030, _PUBLISHED),
     Reference("1BXP", "ABBBBBBABBBAB", "azimuth", 3, -5.6104, _PUBLISHED),

@@ -59,6 +59,7 @@ class Multistart:
         self._generator = generator
 
     def next_starts(self, energy: Energy, which: Tensor, angles: Tensor, values: Tensor) -> Tensor:
+        """Return random angles."""
         return random_angles(energy, len(which), self._generator)
 
 
@@ -80,6 +81,7 @@ class BasinHopping:
         self._angles: Tensor | None = None
 
     def next_starts(self, energy: Energy, which: Tensor, angles: Tensor, values: Tensor) -> Tensor:
+        """Return the accepted minima, displaced."""
         if self._angles is None:
             self._angles = angles.new_zeros(len(self._values), energy.angles)
         drawn = torch.rand(len(which), generator=self._generator, dtype=torch.float64)

@@ -51,7 +51,7 @@ def _folded(cell: Cell, parameters: Mapping[str, Any]) -> folding.Folding:
     elif cell.arm not in SEARCHES:
         options["plan"] = plan_of(cell.arm, cell.settings["peak"], parameters)
     return folding.fold(
-        parameters["sequence"], parameters["model"], parameters["dim"], chains=parameters["starts"], target=_NEAR * parameters["best"], seed=cell.seed, **options
+        parameters["sequence"], parameters["model"], parameters["dim"], chains=parameters["starts"], target=_NEAR * parameters["best"], ends="last", seed=cell.seed, **options
     )  # fmt: skip
 
 
