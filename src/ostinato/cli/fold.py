@@ -119,8 +119,12 @@ def _show(found: Folding, name: str, folder: Path | None) -> None:
     if found.reference is None:
         out.print("; no reference is known for it")
     else:
-        out.print(f"; reference {found.reference.energy:.4f} ({found.reference.name}), gap {round(found.best - found.reference.energy, 4) + 0.0:.4f}")
-    out.print(f"{sparkline(found.lowest.clip(max=0.0).tolist(), _SPARK)}  lowest energy so far, from 0 down, over the evaluations")
+        out.print(
+            f"; reference {found.reference.energy:.4f} ({found.reference.name}), gap {round(found.best - found.reference.energy, 4) + 0.0:.4f}"
+        )
+    out.print(
+        f"{sparkline(found.lowest.clip(max=0.0).tolist(), _SPARK)}  lowest energy so far, from 0 down, over the evaluations"
+    )
     hits = found.hits(None if found.reference is not None else found.best)
     assert hits is not None
     what = "found the reference" if found.reference is not None else "found that energy"
