@@ -64,6 +64,13 @@ def test_without_a_rate_every_arm_under_a_plan_ends_below_its_start() -> None:
     assert moved.metrics["gap"] < done[0].metrics["gap"] - 0.05
 
 
+def test_the_lowest_points_are_those_of_the_same_run() -> None:
+    last, lowest = measured(*(Cell(arm, 9003, {"peak": 0.3}) for arm in ("restarts", "restarts-lowest")))
+    assert last.plans == lowest.plans
+    assert last.curves["gap"] == lowest.curves["gap"]
+    assert last.curves["ends"] != lowest.curves["ends"]
+
+
 def test_no_start_uses_more_than_its_evaluations_and_searches_use_them() -> None:
     cells = [Cell(arm, 9001, {"peak": 0.1, "size": 1.2}) for arm in SPEC.arms]
     used = {one.cell.arm: one.metrics["evaluations"] for one in measured(*cells)}

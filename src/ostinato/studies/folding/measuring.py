@@ -49,9 +49,10 @@ def _folded(cell: Cell, parameters: Mapping[str, Any]) -> folding.Folding:
     if cell.arm == "basin-hopping":
         options |= {"size": cell.settings["size"], "temperature": parameters["temperature"]}
     elif cell.arm not in SEARCHES:
+        options["ends"] = "lowest" if cell.arm == "restarts-lowest" else "last"
         options["plan"] = plan_of(cell.arm, cell.settings["peak"], parameters)
     return folding.fold(
-        parameters["sequence"], parameters["model"], parameters["dim"], chains=parameters["starts"], target=_NEAR * parameters["best"], ends="last", seed=cell.seed, **options
+        parameters["sequence"], parameters["model"], parameters["dim"], chains=parameters["starts"], target=_NEAR * parameters["best"], seed=cell.seed, **options
     )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def plan_of(arm: str, peak: float, parameters: Mapping[str, Any]) -> Plan:
     """Return an arm's plan.
 
     Args:
-        arm: ``restarts``, ``sorted``, ``constant``, ``cosine`` or ``noise``.
+        arm: ``restarts``, ``restarts-lowest``, ``sorted``, ``constant``, ``cosine`` or ``noise``.
         peak: Highest rate of the arm, or of the one that it is derived from.
         parameters: Of the regime: ``evaluations`` of a start, number of ``cycles``, ``noise``.
     """
@@ -68,7 +69,7 @@ def plan_of(arm: str, peak: float, parameters: Mapping[str, Any]) -> Plan:
         noise = {"noise.scale": wave(0.0, parameters["noise"])} if arm == "noise" else {}
         return Plan(total=steps, cycle=Cycle("cosine", count=1), bindings={**rate, **noise})
     plan = Plan(total=steps, cycle=Cycle("cosine", count=parameters["cycles"]), bindings=rate)
-    return plan if arm == "restarts" else controls.make(arm, plan).plan
+    return plan if arm.startswith("restarts") else controls.make(arm, plan).plan
 
 
 def scores(found: folding.Folding, parameters: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list[float]]]:
