@@ -43,6 +43,19 @@ def test_the_published_fold_in_the_plane_has_its_published_energy() -> None:
     assert float(values) == pytest.approx(known.energy, abs=1e-4)
 
 
+@pytest.mark.slow
+def test_annealing_by_noise_leaves_the_trap_of_f13_in_the_plane() -> None:
+    plan = folding.default_plan("noise", 9_000).replace({"optimizer.lr/high": 0.1})
+    found = folding.fold(F13, "I", 2, method="noise", plan=plan, chains=2_048, seed=11)
+    assert found.best == pytest.approx(-3.2941, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_basin_hopping_brings_f21_below_what_is_easily_found() -> None:
+    found = folding.fold(folding.fibonacci(21), "azimuth", chains=128, evaluations=40_000, seed=1)
+    assert -16.5544 - 1e-3 < found.best <= -16.17
+
+
 def test_the_sequences_of_the_references_are_what_they_are_named_after() -> None:
     for known in folding.REFERENCES:
         if known.name.startswith("F"):
