@@ -27,6 +27,10 @@ PUBLIC: dict[str, set[str]] = {
         "token_dropout",
     },
     "ostinato.balance": {"Total", "balanced", "strengths_of", "total_of"},
+    "ostinato.applications.folding": {
+        "BasinHopping", "Course", "Descent", "Energy", "Folding", "Found", "Hits", "METHODS", "MODELS", "Multistart", "Noise", "REFERENCES", "Reference", "anneal",
+        "default_plan", "fibonacci", "fold", "of_residues", "polish", "random_angles", "reference", "search",
+    },
     "ostinato.bench": {"BENCHMARKS", "Row", "Timing", "interleaved", "machine", "run"},
     "ostinato.cli": {"main"},
     "ostinato.data": {"Batch", "Collate", "CountedSampler", "Indices", "Place", "ScheduledDataset", "ScheduledLoader", "counted"},
@@ -63,6 +67,7 @@ PUBLIC: dict[str, set[str]] = {
     },
     "ostinato.search.sweeps": {"RangeTest", "Suggestion", "range_test", "untouched"},
     "ostinato.studies": {"EvidenceFolder", "NAMES", "Runner", "Study", "find"},
+    "ostinato.studies.folding": {"STUDY"},
     "ostinato.studies.frame": {"EvidenceFolder", "Finding", "Judgement", "NAMES", "Runner", "Study", "find", "judge"},
     "ostinato.studies.adam_cycles": {"STUDY"},
     "ostinato.studies.phase_lock": {"STUDY"},

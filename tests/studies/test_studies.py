@@ -25,7 +25,7 @@ fashion = pytest.mark.skipif(
     "OSTINATO_DATA" not in __import__("os").environ, reason="needs Fashion-MNIST (OSTINATO_DATA)"
 )
 
-NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape"}
+NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape", "folding"}
 """Studies that need no Fashion-MNIST."""
 WITH_A_TABLE = {"phase-lock", "adam-cycles"}
 ACROSS_REGIMES = {"antiphase-regularisation", "adam-cycles", "weight-decay-escape"}

@@ -34,8 +34,8 @@ class Bar:
     ) -> None:
         self._bar.stop()
 
-    def __call__(self, what: str, done: int, every: int) -> None:
-        """Show how much of something is done; an unknown whole is shown as such."""
+    def __call__(self, what: str, done: int, every: int, shown: str | None = None) -> None:
+        """Show how much of something is done; an unknown whole is shown as such. `shown` is written instead of its name."""
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=None)
-        self._bar.update(self._tasks[what], completed=done, total=every or None)
+        self._bar.update(self._tasks[what], completed=done, total=every or None, description=shown or what)

@@ -21,7 +21,7 @@ _HEAD = """# Evidence
 Made by `ostinato study report` from the records under `evidence/`; do not edit.
 
 Every claim is answered with **supported**, **not supported** or **inconclusive**. Effects are written comparator - claimed, so that a positive
-number is as claimed; points are percentage points of error, % IQR percent of the interquartile range of true scores. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
+number is as claimed; points are percentage points of error, % IQR percent of the interquartile range of true scores, % of |E*| percent of the lowest energy known. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
 before the run: *supported* is L > 0 and effect >= m, against the primary comparator and every required control; *not supported* is U < m against any of
 them, harm included; *inconclusive* is the rest. Intervals are conditional on the test images; the line "seeds x images" resamples both. Regimes are
 never pooled. With {claims} claims and a rule that errs in 2.5 %, at most {false:.1f} false "supported" are to be expected; the Holm column adjusts the primary

@@ -17,9 +17,11 @@ from ostinato.studies.frame.study import Study
 __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 
 _DECIMALS = {"nll_gap": 5}
-_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trapped")
+_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trapped", "far", "miss")
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
+_IN_BEST = ("energy_gap", "best_energy_gap")
+"""Counted in the lowest energy that is known."""
 
 _DECADES = ("gap", "gap_excess", "gap_cycle", "gap_peak", "gap_time")
 """Differences of decimal logarithms."""
@@ -93,7 +95,7 @@ def summarise(study: Study, root: Path, profile: Profile = "full", *, images: bo
 
 
 def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
-    """Return a number as it is read: shares in percentage points, regrets in percent, everything else in its own unit.
+    """Return a number as it is read: shares in percentage points, regrets and gaps in percent, everything else in its own unit.
 
     >>> in_unit("error", 0.0123), in_unit("nll", -0.5), in_unit("nll_gap", 0.00021), in_unit("regret", 0.1)
     ('+1.23', '-0.500', '+0.00021', '+10.00')
@@ -103,8 +105,8 @@ def in_unit(metric: str, value: float, *, signed: bool = True) -> str:
 
 
 def factor_of(metric: str) -> int:
-    """Return what a number is multiplied by before it is read: 100 for shares and regrets, else 1."""
-    return 100 if metric in (*_SHARES, *_IN_SPREADS) else 1
+    """Return what a number is multiplied by before it is read: 100 for shares, regrets and gaps, else 1."""
+    return 100 if metric in (*_SHARES, *_IN_SPREADS, *_IN_BEST) else 1
 
 
 def unit_of(metric: str) -> str:
@@ -113,4 +115,6 @@ def unit_of(metric: str) -> str:
         return "% IQR"
     if metric in _DECADES:
         return "decades"
+    if metric in _IN_BEST:
+        return "% of |E*|"
     return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""
