@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.errors import ConfigError
+from ostinato.applications.federated.checking import whole
 
 __all__ = ["batches_of", "client_seed", "participants", "updates_of"]
 
@@ -18,10 +18,7 @@ def updates_of(examples: int, batch_size: int, epochs: int = 1) -> int:
     >>> updates_of(65, 64, 2)
     4
     """
-    for name, value in (("examples", examples), ("batch_size", batch_size), ("epochs", epochs)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least 1")
-    return int(epochs) * -(-int(examples) // int(batch_size))
+    return whole("epochs", epochs) * -(-whole("examples", examples) // whole("batch_size", batch_size))
 
 
 def batches_of(
@@ -55,8 +52,7 @@ def batches_of(
     """
     rows = updates_of(examples, batch_size, epochs) if updates is None else updates
     for name, value, least in (("seed", seed, 0), ("client", client, 0), ("round", round, 1), ("updates", rows, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least {least}")
+        whole(name, value, least)
     rng = np.random.default_rng([seed, client, round, _BATCHES])
     passes = -(-rows * batch_size // examples)
     stream = np.concatenate([rng.permutation(examples) for _ in range(passes)])

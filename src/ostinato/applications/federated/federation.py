@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from ostinato.applications.federated.checking import whole
 from ostinato.applications.federated.drawing import batches_of, updates_of
-from ostinato.applications.federated.local import client_plan, server_plan
-from ostinato.applications.federated.partitions import Parts, checked_parts
+from ostinato.applications.federated.holdings import Parts, checked_parts
+from ostinato.applications.federated.local import client_plan
 from ostinato.applications.federated.phases import Phases
+from ostinato.applications.federated.serving import SERVER_RATE, server_plan
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, TruncatedCycleWarning
@@ -105,7 +107,7 @@ class Setup:
     def server_rate(self, f: int, round: int) -> float:
         """Return the rate that the server moves with in a round; 1 where no plan drives it."""
         server = self.servers[f]
-        return 1.0 if server is None else float(server.values(round - 1)["server.lr"])
+        return 1.0 if server is None else float(server.values(round - 1)[SERVER_RATE])
 
     def per_epoch(self, f: int, client: int) -> int:
         """Return the updates that one pass over a client's examples takes."""
@@ -147,10 +149,10 @@ def make_setup(
     if not federations:
         raise ConfigError("federations: got none, expected at least one")
     for name, value in (("local_epochs", local_epochs), ("batch_size", batch_size), ("evaluate", evaluate)):
-        _check_whole(name, value)
+        whole(name, value)
     for name, given in (("rounds", rounds), ("local_updates", local_updates)):
         if given is not None:
-            _check_whole(name, given)
+            whole(name, given)
     if not 0.0 < fraction <= 1.0:
         raise ConfigError(f"fraction: got {fraction!r}, expected a share of the clients above 0 and at most 1")
     parts = tuple(checked_parts(one.parts, len(arrays.targets)) for one in federations)
@@ -210,8 +212,3 @@ def _rounds(rounds: int | None, curves: Sequence[Sequence[ResolvedPlan]], made: 
     if any(resolved.truncated for plans in curves for resolved in plans) and chosen == least:
         warnings.warn("the federation's last round ends inside a cycle", TruncatedCycleWarning, stacklevel=4)
     return chosen
-
-
-def _check_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least 1")

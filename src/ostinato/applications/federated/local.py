@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from ostinato.core.address import Address
 from ostinato.core.clock import Tick
 from ostinato.core.plan import Plan
-from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.units import Number
 from ostinato.errors import ConfigError
 
-__all__ = ["SERVER", "LocalRound", "client_plan", "server_plan", "went"]
+__all__ = ["SERVER", "LocalRound", "client_plan"]
 
 SERVER = "server"
-_SERVER_RATE = f"{SERVER}.lr"
-Number_ = TypeVar("Number_", float, NDArray[np.float64])
 
 
 def client_plan(plan: Plan) -> Plan:
     """Return what of a plan is the clients': all but the bindings of the root ``server``."""
     own = {target: binding for target, binding in plan.bound.items() if Address.parse(target).root != SERVER}
     return replace(plan, bindings=own)
-
-
-def server_plan(plan: Plan) -> ResolvedPlan | None:
-    """Return what of a plan is the server's, resolved on the clock of rounds: round r has count r - 1. None where nothing is.
-
-    Raises:
-        ConfigError: The plan drives more of the server than its rate.
-        PlanError: The plan has no total, or counts in something that the server has none of.
-    """
-    own = {target: binding for target, binding in plan.bound.items() if Address.parse(target).root == SERVER}
-    if other := sorted(own.keys() - {_SERVER_RATE}):
-        raise ConfigError(f"{other[0]}: the server has one value to drive, {_SERVER_RATE}")
-    return replace(plan, bindings=own).resolve(steps_per_round=1) if own else None
-
-
-def went(memory: Number_, rate: Number_, momentum: Number_) -> tuple[Number_, Number_]:
-    """Return the weights that the gradients so far have in the next update of SGD with momentum, summed, and that times the rate.
-
-    With m_0 = 0: m = 1 + momentum * m, and the way is rate * m.
-
-    >>> went(1.0, 0.5, 0.5)
-    (1.5, 0.75)
-    """
-    memory = 1.0 + momentum * memory
-    return memory, rate * memory
 
 
 class LocalRound:
@@ -138,5 +107,5 @@ class LocalRound:
     def _note(self) -> None:
         """Add what the update just made has gone."""
         group = next((optimizer.param_groups[0] for optimizer in self.scheduler.optimizers), {"lr": 1.0})
-        self._memory, way = went(self._memory, float(group["lr"]), float(group.get("momentum", 0.0)))
-        self._progress += way
+        self._memory = 1.0 + float(group.get("momentum", 0.0)) * self._memory
+        self._progress += float(group["lr"]) * self._memory
