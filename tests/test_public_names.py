@@ -20,7 +20,9 @@ PUBLIC: dict[str, set[str]] = {
         "Descent", "DoubleWells", "Logistic", "MovingQuadratic", "Plateau", "Problem", "Quadratic", "Rosenbrock", "Saddle", "Share", "Times", "descend",
         "share",
     },
-    "ostinato.applications.federated": {"LocalRound", "PeriodicAveraging", "Phases", "merge"},
+    "ostinato.applications.federated": {
+        "Federation", "LocalRound", "PeriodicAveraging", "Phases", "SimulationResult", "batches_of", "merge", "partitions", "simulate",
+    },
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",
@@ -75,6 +77,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.weight_decay_escape": {"STUDY"},
     "ostinato.studies.weight_decay_phase": {"STUDY"},
     "ostinato.studies.batchnorm_momentum": {"STUDY"},
+    "ostinato.studies.federated_phase": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},
     "ostinato.storage": {
         "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",

@@ -27,7 +27,7 @@ fashion = pytest.mark.skipif(
 
 NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape", "folding"}
 """Studies that need no Fashion-MNIST."""
-WITH_A_TABLE = {"phase-lock", "adam-cycles"}
+WITH_A_TABLE = {"phase-lock", "adam-cycles", "federated-phase"}
 ACROSS_REGIMES = {"antiphase-regularisation", "adam-cycles", "weight-decay-escape"}
 
 
@@ -53,6 +53,8 @@ def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
         assert study.remarks(own)
         assert bool(study.table(own)) == (name in WITH_A_TABLE)
     assert bool(study.across(records)) == (name in ACROSS_REGIMES)
+        assert bool(study.table(own)) == (name in ("phase-lock", "federated-phase"))
+    assert bool(study.across(records)) == (name == "antiphase-regularisation")
     assert draw(summary, tmp_path).stat().st_size > 10_000
 
 

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ostinato.population.masks import Frame
+from ostinato.population.job import Arrays
 from ostinato.population.memory import BLOCK
-from ostinato.population.scoring import Scorer
-from ostinato.population.stepping import Batch, State, placed, traced
+from ostinato.population.stepping import Batch, State, traced
 from ostinato.population.template import Template
-from ostinato.population.values import GroupPlace, Values
+from ostinato.population.values import Values
 
-__all__ = ["Chunk", "Steps"]
+__all__ = ["Chunk", "Feed", "Steps"]
 
 _REPORT = 64  # steps from one report to the next
 _MEMBER_STEPS = 50_000
@@ -72,6 +71,30 @@ class Scores:
     saved: dict[int, tuple[list[int], dict[str, Tensor]]] = field(default_factory=dict)
 
 
+class Feed:
+    """Gathers members' examples, in buffers that are used again: what it returned before is overwritten."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+        self._held: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs (K, B, ...) and targets (K, B, ...) of the places `chosen`, (K, B), of the training set."""
+        members, size = chosen.shape
+        arrays = self._arrays
+        if (members, size) not in self._held:
+            shape = (members * size,)
+            self._held[members, size] = (
+                arrays.inputs.new_empty(shape + arrays.inputs.shape[1:]),
+                arrays.targets.new_empty(shape + arrays.targets.shape[1:]),
+            )
+        x, y = self._held[members, size]
+        flat = chosen.reshape(-1)
+        torch.index_select(arrays.inputs, 0, flat, out=x)
+        torch.index_select(arrays.targets, 0, flat, out=y)
+        return x.view(members, size, *x.shape[1:]), y.view(members, size, *y.shape[1:])
+
+
 class Chunk:
     """Members that are trained at once.
 
@@ -98,7 +121,7 @@ class Chunk:
         self.bounds = np.concatenate([[0], np.cumsum(sizes)]).tolist()
         self.scores = Scores()
         self._since = dict.fromkeys(range(len(self.members)), 0)
-        self._held: dict[int, tuple[Tensor, Tensor]] = {}
+        self.feed = Feed(self.job.arrays)
 
     def updates(self, steps: Steps) -> Iterator[int]:
         """Train to the end, and yield how many updates each member is through now and then."""
@@ -113,7 +136,7 @@ class Chunk:
                     break
             if place == 0:
                 block = np.arange(step, min(step + BLOCK, self.total), dtype=np.int64)
-                coefficients, values = self._block(block)
+                coefficients, values = self.template.block(self.values, block)
             batch = self._batch(step, coefficients[place], values[place])
             steps.run(self.state, batch, partial(self._uses, step))
             if step in events:
@@ -141,29 +164,12 @@ class Chunk:
         share = sizes.count(sizes[step % len(sizes)]) / len(sizes)
         return int(share * self.total)
 
-    def _block(self, steps: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
-        """Return coefficients (steps, columns, K) and values of attributes (steps, places, K), float32."""
-        rule, device = self.template.machine.rule, self.totals.device
-        columns = []
-        for number, group in enumerate(self.template.groups):
-            found = {}
-            for key, element in rule.keys:
-                original = group[key] if element is None else group[key][element]
-                found[key, element] = self.values.block(GroupPlace(number, key, element), float(original), steps)
-            columns += rule.coefficients(found, steps, number)
-        places, originals = self.template.placement.attributes, self.template.placement.originals
-        values = [self.values.block(place, originals[place], steps) for place in places]
-        empty = np.zeros((len(steps), 0, len(self.padded)))
-        stacks = [np.stack(part, axis=1) if part else empty for part in (columns, values)]
-        of_rule, of_places = (torch.from_numpy(stack.astype(np.float32)).to(device) for stack in stacks)
-        return of_rule, of_places
-
     def _batch(self, step: int, coefficients: Tensor, values: Tensor) -> Batch:
         epoch, index = divmod(step, self.orders[0].batches)
         if index == 0:
             self._rows = self._order(epoch)
         first, after = self.bounds[index], self.bounds[index + 1]
-        inputs, targets = self._gathered(self._rows[:, first:after].reshape(-1), after - first)
+        inputs, targets = self.feed(self._rows[:, first:after])
         return Batch(coefficients, values, self.keys, self.totals, torch.tensor(step), inputs, targets)
 
     def _order(self, epoch: int) -> Tensor:
@@ -175,20 +181,6 @@ class Chunk:
                 known[order.seed] = order.indices(epoch)
             rows.append(self.job.examples(k, known[order.seed]).astype(np.int32))
         return torch.from_numpy(np.stack(rows)).to(self.totals.device)
-
-    def _gathered(self, chosen: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """Return the members' examples, in buffers that are used again."""
-        arrays, members = self.job.arrays, len(self.padded)
-        if size not in self._held:
-            shape = (members * size,)
-            self._held[size] = (
-                arrays.inputs.new_empty(shape + arrays.inputs.shape[1:]),
-                arrays.targets.new_empty(shape + arrays.targets.shape[1:]),
-            )
-        x, y = self._held[size]
-        torch.index_select(arrays.inputs, 0, chosen, out=x)
-        torch.index_select(arrays.targets, 0, chosen, out=y)
-        return x.view(members, size, *x.shape[1:]), y.view(members, size, *y.shape[1:])
 
     def _look(self, step: int, values: Tensor) -> None:
         """Score and keep the members whose step this is, unless they have diverged."""
@@ -209,22 +201,7 @@ class Chunk:
         found = {"train_loss": self.state.losses[chosen].cpu().to(torch.float64) / counts}
         self.state.losses[chosen] = 0.0
         self._since.update(dict.fromkeys(members, step + 1))
-        scorer: Scorer | None = self.template.scorer
-        if scorer is None:
-            return found
-        machine = self.template.machine
-        frame: Frame = machine.frame
-
-        def forward(tensors: dict[str, Tensor], held: Tensor, x: Tensor) -> Tensor:
-            with placed(machine.places, held):
-                outputs: Tensor = machine.outputs(tensors, x, frame.keys, step)
-            return outputs
-
         whole = len(members) == len(self.padded)
         tensors = {name: tensor if whole else tensor[chosen] for name, tensor in self.state.tensors().items()}
-        machine.model.eval()
-        try:
-            scores = scorer.many(forward, tensors, values.T if whole else values.T[chosen])
-        finally:
-            machine.model.train()
+        scores = self.template.scores(tensors, values if whole else values[:, chosen], step)
         return found | {name: value.cpu() for name, value in scores.items()}

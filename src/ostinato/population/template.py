@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.errors import ConfigError
@@ -19,11 +20,12 @@ from ostinato.population.masks import Frame, equip_masks, layer_keys
 from ostinato.population.memory import block_bytes, saved_bytes
 from ostinato.population.rules import rule_of
 from ostinato.population.scoring import Scorer, metrics_for
-from ostinato.population.stepping import Batch, Machine, State, traced
-from ostinato.population.values import GroupPlace, Placement, place_plans
+from ostinato.population.stepping import Batch, Machine, State, placed, traced
+from ostinato.population.values import GroupPlace, Placement, Values, place_plans
 
 __all__ = ["Template", "names_of", "prepare"]
 
+Ints = NDArray[np.int64]
 _TINY = 4
 
 
@@ -63,9 +65,10 @@ class Template:
         found = [made[self.job.seeds[k]] for k in members]
         parameters = {name: _stacked(name, found) for name in self.machine.groups}
         buffers = {name: _stacked(name, found) for name in self.buffers}
-        return self._state(parameters, buffers)
+        return self.fresh(parameters, buffers)
 
-    def _state(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> State:
+    def fresh(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> State:
+        """Return the state of members that begin with these tensors, stacked, and an optimizer that knows nothing yet; they are used up."""
         moments = {name: [torch.zeros_like(p) for _ in self.machine.rule.states] for name, p in parameters.items()}
         members = len(next(iter(parameters.values())))
         device = self.job.arrays.inputs.device
@@ -75,6 +78,53 @@ class Template:
     def keys(self, members: Sequence[int]) -> Tensor:
         """Return the keys of the members' masks, int64 (K, layers, 2)."""
         return torch.stack([layer_keys(self.job.seeds[k], self.layers) for k in members])
+
+    def block(self, values: Values, steps: Ints, counts: Ints | None = None) -> tuple[Tensor, Tensor]:
+        """Return the rule's coefficients (steps, columns, K) and the values of attributes (steps, places, K), float32.
+
+        Args:
+            values: The members'.
+            steps: The optimizer's updates, consecutive, (steps,).
+            counts: Where on its clock each member is, as `Values.block` takes it; by default at the same updates.
+        """
+        rule, counts = self.machine.rule, steps if counts is None else counts
+        columns = []
+        for number, group in enumerate(self.groups):
+            found = {}
+            for key, element in rule.keys:
+                original = group[key] if element is None else group[key][element]
+                found[key, element] = values.block(GroupPlace(number, key, element), float(original), counts)
+            columns += rule.coefficients(found, steps, number)
+        places, originals = self.placement.attributes, self.placement.originals
+        held = [values.block(place, originals[place], counts) for place in places]
+        empty = np.zeros((len(steps), 0, len(values)))
+        stacks = [np.stack(part, axis=1) if part else empty for part in (columns, held)]
+        device = self.job.arrays.inputs.device
+        of_rule, of_places = (torch.from_numpy(stack.astype(np.float32)).to(device) for stack in stacks)
+        return of_rule, of_places
+
+    def scores(self, tensors: Mapping[str, Tensor], values: Tensor, step: int) -> dict[str, Tensor]:
+        """Return the scores on the test data of stacked weights, in evaluation mode; nothing without test data.
+
+        Args:
+            tensors: Parameters and buffers, (K, ...).
+            values: Values of attributes, (places, K).
+            step: The update that they are of.
+        """
+        if self.scorer is None:
+            return {}
+        machine = self.machine
+
+        def forward(weights: dict[str, Tensor], held: Tensor, x: Tensor) -> Tensor:
+            with placed(machine.places, held):
+                outputs: Tensor = machine.outputs(weights, x, machine.frame.keys, step)
+            return outputs
+
+        machine.model.eval()
+        try:
+            return self.scorer.many(forward, tensors, values.T)
+        finally:
+            machine.model.train()
 
 
 def names_of(model: nn.Module) -> dict[str, str]:

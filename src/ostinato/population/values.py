@@ -128,21 +128,36 @@ def _factor(plan: ResolvedPlan, target: str, slot: Slot) -> float:
 
 
 class Values:
-    """Blocks of values for the members of a chunk; equal plans are evaluated once."""
+    """Blocks of values for the members of a chunk; equal plans are evaluated once.
+
+    Attributes:
+        driven: For every member, curve and factor by place.
+    """
 
     def __init__(self, driven: Sequence[Driven]) -> None:
-        self._driven = driven
+        self.driven = driven
+
+    def __len__(self) -> int:
+        """Return the number of members."""
+        return len(self.driven)
 
     def block(self, place: Place, original: float, steps: NDArray[np.int64]) -> Floats:
-        """Return the values of one place, float64 (steps, K); `original` where a member's plan does not drive it."""
-        columns: dict[tuple[int, float], Floats] = {}
-        result = np.full((len(steps), len(self._driven)), original)
-        for member, driven in enumerate(self._driven):
+        """Return the values of one place, float64 (steps, K); `original` where a member's plan does not drive it.
+
+        Args:
+            place: The place.
+            original: What stands there by itself.
+            steps: Counts of the members' clocks, (steps,), or (steps, K) where each is at a place of its own.
+        """
+        columns: dict[tuple[int, float, bytes], Floats] = {}
+        result = np.full((len(steps), len(self.driven)), original)
+        for member, driven in enumerate(self.driven):
             if place in driven:
                 curve, factor = driven[place]
-                key = id(curve), factor
+                own = steps if steps.ndim == 1 else steps[:, member]
+                key = id(curve), factor, b"" if steps.ndim == 1 else own.tobytes()
                 if key not in columns:
-                    columns[key] = curve.function(steps) * factor
+                    columns[key] = curve.function(own) * factor
                 result[:, member] = columns[key]
         return result
 

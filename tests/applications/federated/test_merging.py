@@ -71,6 +71,15 @@ def test_the_order_of_the_answers_does_not_matter_to_the_last_bit() -> None:
     assert merge(BEFORE, updates)["w"].tobytes() == merge(BEFORE, updates[::-1])["w"].tobytes()
 
 
+def test_what_was_measured_is_averaged_plainly_so_that_no_variance_turns_negative() -> None:
+    before = {"1.running_var": np.ones(1), "1.weight": np.ones(1)}
+    after = {name: np.array([0.05]) for name in before}
+    updates = [Update(0, after, 30, 0.2), Update(1, after, 10, 0.1)]
+    merged = merge(before, updates, normalise=True, rate=0.5)
+    assert merged["1.running_var"] == pytest.approx(0.05)
+    assert merged["1.weight"] == pytest.approx(1 - 0.5 * 0.95 * (0.65625 + 0.4375))
+
+
 def test_counts_are_averaged_by_weight_whatever_the_rate() -> None:
     merged = merge(BEFORE, [update(0, [0.0, 0.0], 1, seen=14), update(1, [0.0, 0.0], 1, seen=17)], rate=0.5)
     assert (int(merged["seen"]), merged["seen"].dtype) == (16, BEFORE["seen"].dtype)

@@ -17,19 +17,17 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 from flwr.supercore import log
 from torch import nn
 
-from ostinato.applications.federated.local import SERVER, LocalRound
-from ostinato.applications.federated.merging import Update, shares
+from ostinato.applications.federated.local import LocalRound
+from ostinato.applications.federated.merging import Update, is_statistic, shares
 from ostinato.applications.federated.phases import Phases
-from ostinato.core.address import Address
+from ostinato.applications.federated.serving import SERVER_RATE, server_plan
 from ostinato.core.plan import Plan
-from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError
 
 __all__ = ["FlowerRound", "PhaseShifted", "PhaseShiftedFedAvg", "client_of", "local_round"]
 
 _CONFIG = "ostinato"
 _CLIENT, _ROUND, _PROGRESS = "ostinato-client", "ostinato-round", "ostinato-progress"
-_RATE = f"{SERVER}.lr"
 
 
 class PhaseShifted(Strategy):
@@ -56,7 +54,9 @@ class PhaseShifted(Strategy):
 
     def __init__(self, *args: Any, plan: Plan, phases: Phases, normalise: bool = False, **kwargs: Any) -> None:
         self.plan, self.phases, self.normalise = plan, phases, normalise
-        self._server = _of_server(plan)
+        if plan.total is None:
+            raise ConfigError("total: missing; write Plan(total='30round', ...)")
+        self._server = server_plan(plan)
         self.counted: dict[int, tuple[int, ...]] = {}
         self._before: dict[str, Any] = {}
         super().__init__(*args, **kwargs)
@@ -128,7 +128,7 @@ class PhaseShifted(Strategy):
             record = next(iter(reply.content.array_records.values()))
             for name, array in list(record.items()):
                 own = array.numpy()
-                if np.issubdtype(own.dtype, np.floating):
+                if not is_statistic(name, own):
                     before = self._before[name].astype(np.float64)
                     record[name] = Array((before + factor * (own.astype(np.float64) - before)).astype(own.dtype))
 
@@ -139,31 +139,17 @@ class PhaseShifted(Strategy):
         """Return the model after the server's own rate."""
         if self._server is None:
             return arrays
-        rate = self._server.values(server_round - 1)[_RATE]
+        rate = self._server.values(server_round - 1)[SERVER_RATE]
         moved = {}
         for name, array in arrays.items():
             new, before = array.numpy(), self._before[name]
-            moves = np.issubdtype(before.dtype, np.floating)
-            moved[name] = (
-                Array((before + rate * (new.astype(np.float64) - before)).astype(before.dtype)) if moves else array
-            )
+            to = before + rate * (new.astype(np.float64) - before)
+            moved[name] = array if is_statistic(name, before) else Array(to.astype(before.dtype))
         return ArrayRecord(moved)
 
 
 class PhaseShiftedFedAvg(PhaseShifted, FedAvg):
     """Federated averaging of phase-shifted clients; see `PhaseShifted`."""
-
-
-def _of_server(plan: Plan) -> ResolvedPlan | None:
-    """Return what of a plan is the server's, resolved on the clock of rounds; None if nothing is."""
-    own = {target: binding for target, binding in plan.bound.items() if Address.parse(target).root == SERVER}
-    if own.keys() - {_RATE}:
-        raise ConfigError(f"{sorted(own.keys() - {_RATE})[0]}: the server has one value to drive, {_RATE}")
-    if plan.total is None:
-        raise ConfigError("total: missing; write Plan(total='30round', ...)")
-    if not own:
-        return None
-    return Plan(plan.total, plan.warmup, plan.cycle, own, plan.unit).resolve(steps_per_round=1)
 
 
 def _metrics_of(reply: Message) -> Mapping[str, Any]:

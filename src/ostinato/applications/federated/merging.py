@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from ostinato.errors import ConfigError
 
-__all__ = ["Update", "merge", "shares"]
+__all__ = ["Update", "is_statistic", "merge", "shares"]
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -66,8 +68,9 @@ def merge(
 ) -> dict[str, NDArray[Any]]:
     """Return the common model after a round: w + rate * sum of s_i (w_i - w), s_i the `shares`.
 
-    Sums are taken in float64 and in the order of the clients' numbers, so that the result does not depend on who answered first. Whole
-    numbers, such as a batch norm's count of batches, are averaged by weight and rounded.
+    Sums are taken in float64 and in the order of the clients' numbers, so that the result does not depend on who answered first. What
+    was measured and not learned (`is_statistic`) is averaged by weight alone, since a variance that is lengthened can turn negative; whole
+    numbers are rounded.
 
     Args:
         before: The common model that the clients began with, w.
@@ -90,12 +93,18 @@ def merge(
     ordered = sorted(updates, key=lambda update: update.client)
     pull, plain = shares(ordered, normalise=normalise), shares(ordered)
     return {
-        name: _merged(name, array, ordered, plain if _counts(array) else rate * pull) for name, array in before.items()
+        name: _merged(name, array, ordered, plain if is_statistic(name, array) else rate * pull)
+        for name, array in before.items()
     }
 
 
-def _counts(array: NDArray[Any]) -> bool:
-    return not np.issubdtype(array.dtype, np.floating)
+def is_statistic(name: str, array: NDArray[Any]) -> bool:
+    """Return whether an array of a model is measured and not learned: a batch norm's statistics by their names in torch, and whole numbers.
+
+    >>> is_statistic("1.running_var", np.ones(3)), is_statistic("1.weight", np.ones(3))
+    (True, False)
+    """
+    return name.rpartition(".")[2] in _STATISTICS or not np.issubdtype(array.dtype, np.floating)
 
 
 def _merged(name: str, before: NDArray[Any], updates: Sequence[Update], factors: NDArray[np.float64]) -> NDArray[Any]:
@@ -107,4 +116,4 @@ def _merged(name: str, before: NDArray[Any], updates: Sequence[Update], factors:
             raise ConfigError(f"merge: {name} of client {update.client}: got {got}, expected shape {before.shape}")
         moved += factor * (update.arrays[name].astype(np.float64) - start)
     result = start + moved
-    return np.asarray((np.rint(result) if _counts(before) else result).astype(before.dtype))
+    return np.asarray((result if np.issubdtype(before.dtype, np.floating) else np.rint(result)).astype(before.dtype))

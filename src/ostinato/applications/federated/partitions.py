@@ -6,19 +6,19 @@ Each returns one array of indices for each client: none is in two of them, and t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Integral, Real
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ostinato.applications.federated.checking import is_whole, whole
+from ostinato.applications.federated.holdings import Description, Parts, column, describe
 from ostinato.errors import ConfigError
 
 __all__ = ["Description", "Parts", "by_group", "by_quantity", "by_spans", "describe", "dirichlet", "even"]
 
 Indices = NDArray[np.int64]
-Parts = tuple[Indices, ...]
 _TRIES = 1000
 _DIRICHLET, _QUANTITY, _EVEN = 20_310, 20_311, 20_312  # streams of one seed
 
@@ -48,10 +48,10 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, l
     >>> sorted(np.concatenate(parts).tolist()) == list(range(100)), min(len(part) for part in parts) >= 5
     (True, True)
     """
-    found = _column(labels, "labels")
+    found = column(labels, "labels")
     _check_sizes(len(found), clients, least)
     _check_positive("alpha", alpha)
-    rng = np.random.default_rng([_whole("seed", seed, 0), _DIRICHLET])
+    rng = np.random.default_rng([whole("seed", seed, 0), _DIRICHLET])
     members = [np.flatnonzero(found == label) for label in np.unique(found)]
 
     def draw() -> Parts:
@@ -96,7 +96,7 @@ def by_quantity(
         _check_positive("alpha", alpha)
     if sigma is not None and (not _is_number(sigma) or sigma < 0):
         raise ConfigError(f"sigma: got {sigma!r}, expected a number of at least 0")
-    rng = np.random.default_rng([_whole("seed", seed, 0), _QUANTITY])
+    rng = np.random.default_rng([whole("seed", seed, 0), _QUANTITY])
 
     def draw() -> Parts:
         pull = rng.standard_normal(clients)
@@ -121,7 +121,7 @@ def even(examples: int, clients: int, *, seed: int = 0) -> Parts:
     [3, 3, 2, 2]
     """
     _check_sizes(examples, clients, 1)
-    order = np.random.default_rng([_whole("seed", seed, 0), _EVEN]).permutation(examples)
+    order = np.random.default_rng([whole("seed", seed, 0), _EVEN]).permutation(examples)
     return tuple(np.sort(part) for part in np.array_split(order, clients))
 
 
@@ -141,7 +141,7 @@ def by_group(groups: ArrayLike, *, clients: int | None = None) -> Parts:
     >>> [part.tolist() for part in by_group(["b", "a", "b", "c"], clients=2)]
     [[0, 2], [1, 3]]
     """
-    found = _column(groups, "groups")
+    found = column(groups, "groups")
     names = np.unique(found)
     return _dealt([np.flatnonzero(found == name) for name in names], clients)
 
@@ -167,95 +167,12 @@ def by_spans(spans: Mapping[str, Sequence[Sequence[int]]], *, clients: int | Non
     roles = []
     for role, pairs in spans.items():
         for pair in pairs:
-            if len(pair) != 2 or not all(_is_whole(end) for end in pair) or not 0 <= pair[0] < pair[1]:
+            if len(pair) != 2 or not all(is_whole(end) for end in pair) or not 0 <= pair[0] < pair[1]:
                 raise ConfigError(f"spans: {role!r} has {list(pair)!r}, expected [begin, end] with 0 <= begin < end")
         own = [np.arange(begin, end, dtype=np.int64) for begin, end in pairs]
         roles.append(np.sort(np.concatenate([np.empty(0, np.int64), *own])))
     _check_disjoint(np.concatenate(roles))
     return _dealt(roles, clients)
-
-
-@dataclass(frozen=True, eq=False)
-class Description:
-    """What the clients of a partition hold.
-
-    Attributes:
-        classes: The classes, ascending.
-        counts: Examples by client and class, int64 (clients, classes).
-    """
-
-    classes: tuple[Hashable, ...]
-    counts: NDArray[np.int64]
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Examples of each client."""
-        return np.asarray(self.counts.sum(axis=1))
-
-    @property
-    def distances(self) -> NDArray[np.float64]:
-        """Total variation sum_c |p_ic - p_c| / 2 of each client's distribution of classes from that of all examples; in [0, 1)."""
-        pooled = self.counts.sum(axis=0) / self.counts.sum()
-        own = self.counts / self.sizes[:, None]
-        return np.asarray(np.abs(own - pooled).sum(axis=1) / 2)
-
-    @property
-    def distance(self) -> float:
-        """The mean of `distances` over the clients: 0 where all have one mix, near 1 where each has a class that is rare elsewhere."""
-        return float(self.distances.mean())
-
-    def __str__(self) -> str:
-        """Return a table, a line for each client."""
-        head = ["client", "examples", *map(str, self.classes), "distance"]
-        rows = [
-            [str(place), str(size), *map(str, own), f"{distance:.3f}"]
-            for place, (size, own, distance) in enumerate(
-                zip(self.sizes.tolist(), self.counts.tolist(), self.distances.tolist(), strict=True)
-            )
-        ]
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in [head, *rows]]
-        return "\n".join([*lines, f"mean total variation from all examples: {self.distance:.3f}"])
-
-
-def describe(parts: Sequence[ArrayLike], labels: ArrayLike) -> Description:
-    """Count what every client holds.
-
-    Args:
-        parts: Indices of each client.
-        labels: The class of every example, (N,).
-
-    Raises:
-        ConfigError: A client has no example, or an index is none of an example.
-
-    >>> print(describe(([0, 1], [2, 3]), [0, 0, 0, 1]))
-    client  examples  0  1  distance
-         0         2  2  0     0.250
-         1         2  1  1     0.250
-    mean total variation from all examples: 0.250
-    """
-    found = _column(labels, "labels")
-    rows = checked_parts(parts, len(found))
-    classes, numbers = np.unique(found, return_inverse=True)
-    counts = np.stack([np.bincount(numbers[row], minlength=len(classes)) for row in rows])
-    return Description(tuple(classes.tolist()), counts.astype(np.int64))
-
-
-def checked_parts(parts: Sequence[ArrayLike], examples: int) -> Parts:
-    """Return parts as arrays of indices.
-
-    Raises:
-        ConfigError: There are none, one is empty, or an index is none of an example.
-    """
-    rows = tuple(np.asarray(part) for part in parts)
-    if not rows:
-        raise ConfigError("parts: got none, expected indices for at least one client")
-    for client, row in enumerate(rows):
-        if row.ndim != 1 or not row.size or row.dtype.kind not in "iu" or row.min() < 0 or row.max() >= examples:
-            raise ConfigError(
-                f"parts: those of client {client} cannot be, expected indices from 0 to {examples - 1}, at least one"
-            )
-    return tuple(row.astype(np.int64) for row in rows)
 
 
 def _split(order: Indices, shares: NDArray[np.float64]) -> list[Indices]:
@@ -282,7 +199,7 @@ def _dealt(groups: Sequence[Indices], clients: int | None) -> Parts:
     """Return each group as a client, or deal the largest first to whom has least."""
     if clients is None:
         return tuple(groups)
-    if _whole("clients", clients, 1) > len(groups):
+    if whole("clients", clients, 1) > len(groups):
         raise ConfigError(f"clients: got {clients} for {len(groups)} groups, expected at most as many")
     hands: list[list[Indices]] = [[] for _ in range(clients)]
     held = np.zeros(clients, np.int64)
@@ -299,17 +216,10 @@ def _check_disjoint(places: Indices) -> None:
         raise ConfigError(f"spans: the place {values[counts > 1][0]} is in two spans; expected each in one")
 
 
-def _column(values: ArrayLike, name: str) -> NDArray[np.generic]:
-    found = np.asarray(values)
-    if found.ndim != 1 or not found.size:
-        raise ConfigError(f"{name}: got shape {found.shape}, expected one value for each example")
-    return found
-
-
 def _check_sizes(examples: int, clients: int, least: int) -> None:
-    _whole("examples", examples, 1)
-    _whole("clients", clients, 1)
-    _whole("least", least, 1)
+    whole("examples", examples, 1)
+    whole("clients", clients, 1)
+    whole("least", least, 1)
     if clients * least > examples:
         raise ConfigError(
             f"clients: got {clients} of at least {least} examples, expected at most {examples} examples in all"
@@ -328,13 +238,3 @@ def _scaled(values: NDArray[np.float64], by: float) -> NDArray[np.float64]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    if not _is_whole(value) or value < least:
-        raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least {least}")
-    return int(value)

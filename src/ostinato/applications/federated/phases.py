@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.applications.federated.checking import whole
 from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, suggest
 
@@ -57,12 +58,12 @@ class Phases:
     def __post_init__(self) -> None:
         if self.assignment not in ASSIGNMENTS:
             raise ConfigError(f"assignment: got {self.assignment!r}{suggest(str(self.assignment), ASSIGNMENTS)}")
-        _check_whole("clients", self.clients, 1)
+        whole("clients", self.clients, 1)
         if self.seed is not None:
-            _check_whole("seed", self.seed, 0)
+            whole("seed", self.seed, 0)
         if self.phases is None:
             return
-        _check_whole("phases", self.phases, 1)
+        whole("phases", self.phases, 1)
         if self.assignment != "equispaced":
             raise ConfigError(
                 f"phases: {self.assignment!r} has as many as clients; leave it out, or write assignment='equispaced'"
@@ -127,8 +128,3 @@ def _drawn(seed: int, what: object) -> float:
     """Return a number in [0, 1) that a seed and a name determine, on every machine alike."""
     digest = hashlib.sha256(f"{seed}/{what}".encode()).digest()
     return float(int.from_bytes(digest[:8], "big") >> (64 - _MANTISSA)) / 2.0**_MANTISSA
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least {least}")

@@ -23,6 +23,7 @@ NAMES = (
     "adam-cycles",
     "weight-decay-escape",
     "folding",
+    "federated-phase",
 )
 """Every study, in the order of the page of evidence."""
 
