@@ -64,6 +64,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.antiphase_regularisation": {"STUDY"},
     "ostinato.studies.weight_decay_phase": {"STUDY"},
     "ostinato.studies.batchnorm_momentum": {"STUDY"},
+    "ostinato.studies.moving_landscape": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},
     "ostinato.storage": {
         "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",

@@ -48,7 +48,7 @@ def test_the_smoke_profile_runs_whole(name: str, tmp_path: Path) -> None:
     for regime in study.spec.regimes:
         own = [record for record in records if record["regime"] == regime.name]
         assert study.remarks(own)
-        assert bool(study.table(own)) == (name == "phase-lock")
+        assert bool(study.table(own)) == (name in ("phase-lock", "moving-landscape"))
     assert bool(study.across(records)) == (name == "antiphase-regularisation")
     assert draw(summary, tmp_path).stat().st_size > 10_000
 

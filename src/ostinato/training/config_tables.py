@@ -36,7 +36,7 @@ class DataConfig(Table):
     """What to train on: one of a ``name``, a ``path`` or a ``factory``; without any, ``digits``.
 
     Attributes:
-        name: A named data set: ``digits``, ``fashion-mnist``, ``mnist``.
+        name: A named data set, one of `ostinato.training.datasets.NAMES`.
         path: An NPZ or CSV file, relative to the current directory.
         factory: ``"module:name"``; see `ostinato.training.datasets.load`.
         args: Arguments of the factory.

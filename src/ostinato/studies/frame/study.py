@@ -20,6 +20,7 @@ NAMES = (
     "antiphase-regularisation",
     "weight-decay-phase",
     "batchnorm-momentum",
+    "moving-landscape",
 )
 """Every study, in the order of the page of evidence."""
 
