@@ -22,7 +22,7 @@ from ostinato.studies.frame.study import perform
 from ostinato.studies.moving_landscape.curves import balanced_error, evaluations, landscape, over_the_last_cycle
 from ostinato.studies.moving_landscape.measuring import rows_of
 from ostinato.studies.moving_landscape.plans import LOSSES, SCHEDULES, plan_of
-from ostinato.studies.moving_landscape.remarks import remarks, table
+from ostinato.studies.moving_landscape.remarks import _COURSES, remarks, table
 from ostinato.training.imbalanced import long_tail
 
 STUDY = find("moving-landscape")
@@ -91,7 +91,7 @@ def _metrics(loss: str, schedule: str, seed: int, more: float) -> dict[str, floa
     level += 0.01 + more if schedule == "cycles" else 0.0
     return {
         "balanced_error": level, "last_cycle_mean": level, "last_cycle_worst": level + 0.1, "average_precision": 1 - level,
-        "sharpening": 0.5 if loss == "focal" else 0.0, "noise_growth": noise,
+        "sharpening": 0.5 if loss == "focal" else 0.0, "noise_growth": noise, "raw_sharpening": noise, "raw_noise_growth": noise,
     }  # fmt: skip
 
 
@@ -177,6 +177,7 @@ def test_the_movement_of_a_landscape_is_the_one_that_calculus_gives(gamma: float
     )
     assert curves["stability"] == pytest.approx([0.25 * second for second, _ in wanted], rel=1e-3)
     assert curves["noise"] == pytest.approx([0.0, 0.0], abs=1e-9)  # all examples are one
+    assert set(_COURSES) <= curves.keys()
 
 
 def _curvature(w: float, gamma: float) -> tuple[float, float]:
@@ -190,7 +191,7 @@ def _curvature(w: float, gamma: float) -> tuple[float, float]:
     return float(torch.autograd.functional.hessian(loss, at)), float(loss(at))
 
 
-def record(arm: str, error: float, mean: float, **curves: list[float]) -> dict[str, Any]:
+def record(arm: str, error: float, mean: float, **curves: list[Any]) -> dict[str, Any]:
     return {
         "arm": arm, "status": "done", "settings": {"rate": 0.2}, "curves": curves,
         "metrics": {"balanced_error": error, "last_cycle_mean": mean, "last_cycle_worst": mean + 0.05},
@@ -216,9 +217,7 @@ def test_the_remarks_say_where_an_answer_holds_only_because_training_stops_at_a_
 
 
 def test_the_table_has_the_medians_of_what_was_seen() -> None:
-    courses: dict[str, Any] = dict.fromkeys(
-        ("relative_to_loss", "relative_to_gradient", "noise_scale", "loss", "stability"), [1.0, None]
-    )
+    courses = {name: [1.0, None] for name in _COURSES if name != "eigenvalue"}
     records = [record("ce-constant", 0.2, 0.2, eigenvalue=[3.0, place], **courses) for place in (1.0, 2.0, 9.0)]
     lines = table([*records, record("ce-cosine", 0.2, 0.2)])
     assert lines[0] == "| arm | after cycle | 1 | 2 |"

@@ -78,16 +78,17 @@ def landscape(
         batches: How many of them; the curvature is that of the first half.
 
     Returns:
-        ``sharpening`` and ``noise_growth``: the natural logarithm of how many times the largest eigenvalue of the Hessian / loss, and the
-        gradient's noise scale, are at the last cycle's end what they were at the first's. ``raw_sharpening`` is that of the eigenvalue itself,
-        ``relative_sharpening`` of the eigenvalue / norm of the gradient. And the curves behind them.
+        ``raw_sharpening`` and ``raw_noise_growth``: the natural logarithm of how many times the largest eigenvalue of the Hessian, and the trace of
+        the covariance of an example's gradient, are at the last cycle's end what they were at the first's. ``sharpening`` is that of the eigenvalue /
+        loss, ``noise_growth`` that of the trace / loss^2, ``relative_sharpening`` that of the eigenvalue / norm of the gradient: none of the three
+        knows a factor on the loss. And the curves behind them, with ``signal``, 1 / noise scale.
     """
     plan = result.plans[k]
     drawn = np.random.default_rng([result.seeds[k], 20_261]).choice(rows, batch * batches)
     inputs, targets = images.inputs[drawn], images.targets[drawn]
     parts = list(zip(torch.split(inputs, batch), torch.split(targets, batch), strict=True))
     half = len(targets) // 2
-    curves: dict[str, list[float]] = {name: [] for name in ("landscape_step", *_CURVES, "loss", "stability")}
+    curves: dict[str, list[float]] = {}
     for step in sorted(result.snapshots(k)):
         model = result.model(k, step=step)
         loss = FocalLoss(plan.values(step)["loss.gamma"])
@@ -98,13 +99,14 @@ def landscape(
             "eigenvalue": curved.sharpness,
             "relative_to_loss": curved.relative_to_loss,
             "relative_to_gradient": curved.relative_to_gradient,
-            "noise_scale": noise.scale,
             "noise": noise.trace,
+            "relative_noise": noise.trace / curved.loss**2,
+            "signal": noise.squared_norm / noise.trace if noise.trace else math.inf,
             "loss": curved.loss,
             "stability": curved.stability(plan.curves["optimizer.lr"].high),
         }
         for name, value in found.items():
-            curves[name].append(value)
+            curves.setdefault(name, []).append(value)
     return {metric: _growth(curves[name]) for name, metric in _CURVES.items()}, curves
 
 
@@ -112,8 +114,8 @@ _CURVES: Mapping[str, str] = {
     "eigenvalue": "raw_sharpening",
     "relative_to_loss": "sharpening",
     "relative_to_gradient": "relative_sharpening",
-    "noise_scale": "noise_growth",
     "noise": "raw_noise_growth",
+    "relative_noise": "noise_growth",
 }
 
 

@@ -18,7 +18,9 @@ _COURSES = {
     "eigenvalue": "largest eigenvalue",
     "relative_to_loss": "eigenvalue / loss",
     "relative_to_gradient": "eigenvalue / norm of the gradient",
-    "noise_scale": "noise scale, examples",
+    "noise": "trace of the gradient's covariance",
+    "relative_noise": "trace / loss^2",
+    "signal": "1 / noise scale",
     "loss": "training loss",
     "stability": "peak rate x eigenvalue / 2",
 }

@@ -14,6 +14,7 @@ __all__ = ["SPEC"]
 _GRID = Grid("rate", (0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28), factor=1.4)
 _METRIC, _MARGIN = "balanced_error", 0.005
 _GROWTH = 0.2
+_GROWING, _MOVING = ("raw_sharpening", "sharpening", "raw_noise_growth", "noise_growth"), ("focal", "rising")
 _RATIO, _CLASSES = 100.0, 10
 PNEUMONIA = "2361dab1b774af46de866f9a147f4274c7df531b8a394334be707c763f71666b"
 """SHA-256 of the PneumoniaMNIST that the study was specified for."""
@@ -58,15 +59,17 @@ SPEC = Spec(
     " a trough. The verdict is about the interaction: does focal loss (gamma 2) add to what restarts lose against one cosine, beyond what they lose under"
     " cross entropy. It is not about which loss is best: no class weights, no re-sampling, no re-weighting late in training. Rates are tuned for each loss and"
     " schedule, since focal loss has smaller gradients; the sorted twins inherit those of the cycles. Which classes are rare is drawn anew by every seed; in the field's own"
-    " version it is always the last ones. The landscape (largest eigenvalue of the Hessian over the loss, noise scale of the gradient, neither changed by a factor on the loss) is"
-    f" measured for {CURVED} seeds at the cycles' ends, on training examples; its contrasts are at the tuned constant rate, which differs between losses."
+    f" version it is always the last ones. The landscape is measured for {CURVED} seeds at the cycles' ends, on training examples: the largest eigenvalue of the Hessian and the"
+    " trace of the gradient's covariance, raw, as a rate of fixed size meets them, and over the loss (its square), which no factor on the loss changes; since a falling loss"
+    " lifts these quotients under every loss, they are compared with those of cross entropy. That is at the tuned constant rates, which differ between losses."
     " PneumoniaMNIST keeps its own imbalance of 2.9 to 1; its 524 validation images, 8 of which are also among the training images, choose the rates and its 624 test images"
-    " judge, so that the interval, which is conditional on them, is too narrow as a statement about other patients. The interval resamples seeds alone. Left out for cost: a CNN.",
+    " judge, so that the interval, which is conditional on them, is too narrow as a statement about other patients. Intervals resample seeds, not test images. Left out for"
+    " cost: a CNN. Not run again on MNIST.",
     arms=arms(),
     contrasts=(
         _more("cycles", "cosine", "focal", "primary"),
         _gain("cycles", "cosine", "focal", "required"),
-        _gain("constant", "cosine", "focal", "literal"),
+        _gain("constant", "cosine", "focal"),
         _more("cycles", "cosine", "rising"),
         _gain("cycles", "cosine", "rising"),
         _gain("cycles", "cosine", "ce"),
@@ -77,13 +80,8 @@ SPEC = Spec(
         _gain("cycles", "cosine", "focal", metric="last_cycle_mean"),
         _gain("cosine", "cycles", "focal", metric="average_precision"),
         Contrast("focal - ce | cosine", "secondary", {"ce-cosine": 1.0, "focal-cosine": -1.0}, _METRIC, _MARGIN),
-        *(_growing(metric, loss) for metric in ("sharpening", "noise_growth") for loss in LOSSES),
-        *(
-            _growing(metric, loss, than_ce=True)
-            for metric in ("sharpening", "noise_growth")
-            for loss in LOSSES
-            if loss != "ce"
-        ),
+        *(_growing(metric, loss) for metric in _GROWING for loss in _MOVING),
+        *(_growing(metric, loss, than_ce=True) for metric in ("sharpening", "noise_growth") for loss in _MOVING),
     ),
     regimes=(
         Regime(
@@ -92,7 +90,7 @@ SPEC = Spec(
             "fashion-mnist",
             FASHION_MNIST,
             _long_tailed(4_000, epochs=20, cycles=5, pool=2, batch=64, batches=32, unit=1.0),
-            _long_tailed(100, epochs=20, judged_on=300, batches=4),
+            _long_tailed(100, epochs=20, cycles=2, judged_on=300, batches=4),
         ),
         Regime(
             "pneumonia",
@@ -100,7 +98,7 @@ SPEC = Spec(
             "pneumoniamnist",
             PNEUMONIA,
             {"examples": 4_000, "epochs": 50, "cycles": 5, "pool": 2, "batch": 64, "batches": 32, "unit": 0.35},
-            {"examples": 256, "epochs": 10, "batches": 4},
+            {"examples": 256, "epochs": 10, "cycles": 2, "batches": 4},
         ),
     ),
     tuning=Tuning(
@@ -110,7 +108,7 @@ SPEC = Spec(
         seeds=8,
     ),
     seeds=48,
-    sd="(pilot)",
+    sd="1.23 points for the interaction on fashion-lt (10 development seeds, validation images), 0.32 on pneumonia (6): 48 seeds are what the first needs",
     margin_reason="0.5 points of balanced error or of average precision: less than what another draw of the data changes; a factor of exp(0.2), about a fifth, for"
     " the growth of curvature and noise",
     data="Fashion-MNIST: each seed draws its own long tail from the first 50,000 training images; rates from the last 10,000; the official test images only"
