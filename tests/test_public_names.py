@@ -39,8 +39,8 @@ PUBLIC: dict[str, set[str]] = {
         "shifted", "shifts", "shuffled", "sorted", "tuned_constant",
     },
     "ostinato.evaluation": {
-        "CalibrationCurve", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks", "at_phases",
-        "at_temperature", "at_troughs", "average_precision", "balanced_error", "brier", "by_phase", "calibration_curve", "chance_of_verdict",
+        "CalibrationCurve", "ClassReport", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks", "at_phases",
+        "at_temperature", "at_troughs", "average_precision", "balanced_error", "brier", "by_phase", "calibration_curve", "chance_of_verdict", "class_report",
         "conclude", "coprime", "decide", "decide_unpaired", "disagreement", "ece", "error", "every", "examine", "holm", "jittered", "judge",
         "low_discrepancy", "n_to_decide", "nll", "nll_at_temperature", "paired_t", "phases_seen", "studentised_bootstrap",
         "studentised_bootstrap_unpaired", "summarise", "temperature", "two_way_bootstrap", "welch_t",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configuration", "named"]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment")
+_TABLES = ("data", "model", "optimizer", "loss", "train", "augment")
 
 
 def configuration(

@@ -1,6 +1,6 @@
 """The configuration of a run: the tables beside a plan, validated at the edge.
 
-A configuration file is a plan file with up to five more tables, each of which may also be written short::
+A configuration file is a plan file with up to six more tables, each of which may also be written short::
 
     total = "51ep"               # the plan, handed on untouched
     [cycle]
@@ -18,6 +18,10 @@ A configuration file is a plan file with up to five more tables, each of which m
     [optimizer]                  # or: optimizer = "adamw"
     name = "sgd"
     lr = 0.1                     # options stand beside the name
+
+    [loss]                       # or: loss = "focal"
+    name = "focal"
+    gamma = 2.0                  # or driven by the plan, as loss.gamma
 
     [train]
     batch_size = 64
@@ -39,6 +43,7 @@ from ostinato.errors import ConfigError, suggest
 from ostinato.training.config_tables import (
     AugmentConfig,
     DataConfig,
+    LossConfig,
     ModelConfig,
     OptimizerConfig,
     Table,
@@ -49,6 +54,7 @@ from ostinato.training.config_text import explain, one_line
 __all__ = [
     "AugmentConfig",
     "DataConfig",
+    "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
     "RunConfig",
@@ -57,7 +63,7 @@ __all__ = [
     "parse_config",
 ]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment")
+_TABLES = ("data", "model", "optimizer", "loss", "train", "augment")
 
 
 class RunConfig(Table):
@@ -67,13 +73,14 @@ class RunConfig(Table):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
 
     def to_document(self) -> dict[str, Any]:
         """Return plain data for ``config.toml``: the plan's keys and the tables, without anything that is None.
 
-        ``[augment]`` is there only with operations. ``parse_config`` of the document gives this configuration again.
+        ``[augment]`` is there only with operations, ``[loss]`` only where it is not plain cross entropy. ``parse_config`` of the document gives this configuration again.
 
         >>> sorted(RunConfig(plan={"total": "5ep"}).to_document())
         ['data', 'model', 'optimizer', 'total', 'train']
@@ -83,8 +90,10 @@ class RunConfig(Table):
         for name in ("data", "model"):
             tables[name] = {key: value for key, value in tables[name].items() if value not in ({}, [])}
         tables["augment"] = self.augment.to_table()
-        if not self.augment.ops:
-            del tables["augment"]
+        tables["loss"] = self.loss.to_table()
+        for name, table in (("augment", self.augment.ops), ("loss", tables["loss"])):
+            if not table:
+                del tables[name]
         return {**(self.plan or {}), **tables}
 
     def replace(self, changes: Mapping[str, Any], source: str = "options") -> RunConfig:

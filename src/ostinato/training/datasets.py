@@ -30,7 +30,7 @@ from ostinato.training.downloads import PUBLISHED, locate
 from ostinato.training.factories import call_factory, load_factory
 from ostinato.training.tables import read_csv
 
-__all__ = ["NAMES", "Data", "Split", "load"]
+__all__ = ["NAMES", "Data", "Split", "load", "targets_of"]
 
 _LONG_TAILED = "fashion-mnist-lt"
 NAMES = ("digits", "fashion-mnist", "mnist", _LONG_TAILED, *imbalanced.FILES)
@@ -268,7 +268,7 @@ def _as_dataset(part: Any, where: str) -> Dataset[Any]:
 
 def _count_classes(train: Dataset[Any], test: Dataset[Any], given: Any, factory: str) -> int:
     sides = (("train", train), ("test", test))
-    known = [(side, _targets(part)) for side, part in sides]
+    known = [(side, targets_of(part)) for side, part in sides]
     if given is None:
         named = getattr(train, "classes", None)
         if isinstance(named, Sequence) and named and not isinstance(named, str):
@@ -285,10 +285,10 @@ def _count_classes(train: Dataset[Any], test: Dataset[Any], given: Any, factory:
     return int(given)
 
 
-def _targets(dataset: Dataset[Any]) -> npt.NDArray[np.int64] | None:
+def targets_of(dataset: Dataset[Any]) -> npt.NDArray[np.int64] | None:
     """Return all targets of a data set that has them at hand."""
     if isinstance(dataset, Subset):
-        inner = _targets(dataset.dataset)
+        inner = targets_of(dataset.dataset)
         return None if inner is None else inner[np.asarray(dataset.indices)]
     if isinstance(dataset, TensorDataset):
         found: Any = dataset.tensors[-1]

@@ -20,7 +20,7 @@ from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, FollowedError, OstinatoError, StateError
 from ostinato.scheduler import Scheduler
-from ostinato.training import datasets, models, optimizers, recipes
+from ostinato.training import datasets, losses, models, optimizers, recipes
 from ostinato.training.batches import Batches, EpochOrder, seeded
 from ostinato.training.config import RunConfig
 from ostinato.training.datasets import Data, Split
@@ -94,7 +94,7 @@ class Session:
         seed_everything(train.seed)
         model = models.build(config.model, data.shape, data.classes)
         optimizer = optimizers.build(config.optimizer.name, model, **config.optimizer.options)
-        criterion = nn.CrossEntropyLoss()
+        criterion = losses.build(config.loss, data)
         fabric = launched(config)
         module, stepper = fabric.setup(model, optimizer)
         criterion.to(fabric.device)
@@ -104,6 +104,7 @@ class Session:
         if train.recipe is not None:
             recipes.demand_fit(train.recipe, plan.bound, model, optimizer, criterion, augment=augment)
         _demand_augment(plan, augment)
+        losses.demand_loss(plan, criterion)
         scheduler = plan.bind(
             optimizer=optimizer,
             model=model,
