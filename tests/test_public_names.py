@@ -16,6 +16,9 @@ PUBLIC: dict[str, set[str]] = {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "balanced", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
+    "ostinato.applications.imbalance": {
+        "FocalLoss", "ImbalanceReport", "class_weights", "long_tail", "long_tailed", "long_tailed_rows", "report",
+    },
     "ostinato.applications.landscapes": {"Curvature", "GradientNoise", "curvature_of", "gradient_noise_of"},
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",

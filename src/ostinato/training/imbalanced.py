@@ -16,9 +16,11 @@ from ostinato.training.arrays import Arrays, as_inputs, as_targets, split_indice
 from ostinato.training.downloads import RemoteFile, locate
 from ostinato.training.tables import read_csv
 
-__all__ = ["FILES", "long_tail", "long_tailed_rows", "read"]
+__all__ = ["EXTRA", "FILES", "long_tail", "long_tailed_rows", "read"]
 
-_EXTRA = "pip install 'ostinato[imbalance]'"
+EXTRA = "pip install 'ostinato[imbalance]'"
+"""What to type where imbalanced-learn is missing."""
+
 _HELD = 0.4  # of the examples of data without a test set of its own: half to choose by, half to test on
 
 FILES = {
@@ -184,5 +186,5 @@ def _make_imbalance() -> Any:
     try:
         from imblearn.datasets import make_imbalance
     except ImportError as error:
-        raise ConfigError(f"imbalanced data: imbalanced-learn is not installed; type: {_EXTRA}") from error
+        raise ConfigError(f"imbalanced data: imbalanced-learn is not installed; type: {EXTRA}") from error
     return make_imbalance
