@@ -16,9 +16,12 @@ PUBLIC: dict[str, set[str]] = {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "balanced", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
+    "ostinato.applications.imbalance": {
+        "FocalLoss", "ImbalanceReport", "class_weights", "long_tail", "long_tailed", "long_tailed_rows", "report",
+    },
     "ostinato.applications.landscapes": {
-        "Descent", "DoubleWells", "Logistic", "MovingQuadratic", "Plateau", "Problem", "Quadratic", "Rosenbrock", "Saddle", "Share", "Times", "descend",
-        "share",
+        "Curvature", "Descent", "DoubleWells", "GradientNoise", "Logistic", "MovingQuadratic", "Plateau", "Problem", "Quadratic", "Rosenbrock", "Saddle", "Share", "Times",
+        "curvature_of", "descend", "gradient_noise_of", "share",
     },
     "ostinato.applications.federated": {
         "Federation", "LocalRound", "PeriodicAveraging", "Phases", "SimulationResult", "batches_of", "merge", "partitions", "simulate",
@@ -49,8 +52,8 @@ PUBLIC: dict[str, set[str]] = {
         "shifted", "shifts", "shuffled", "sorted", "tuned_constant",
     },
     "ostinato.evaluation": {
-        "CalibrationCurve", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks", "at_phases",
-        "at_temperature", "at_troughs", "average_precision", "balanced_error", "brier", "by_phase", "calibration_curve", "chance_of_verdict",
+        "CalibrationCurve", "ClassReport", "Decision", "Interval", "PhaseReport", "Sampling", "TTest", "Verdict", "area_under_error", "at_ends", "at_peaks", "at_phases",
+        "at_temperature", "at_troughs", "average_precision", "balanced_error", "brier", "by_phase", "calibration_curve", "chance_of_verdict", "class_report",
         "conclude", "coprime", "decide", "decide_unpaired", "disagreement", "ece", "error", "every", "examine", "holm", "jittered", "judge",
         "low_discrepancy", "n_to_decide", "nll", "nll_at_temperature", "paired_t", "phases_seen", "studentised_bootstrap",
         "studentised_bootstrap_unpaired", "summarise", "temperature", "two_way_bootstrap", "welch_t",
@@ -78,6 +81,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.weight_decay_phase": {"STUDY"},
     "ostinato.studies.batchnorm_momentum": {"STUDY"},
     "ostinato.studies.federated_phase": {"STUDY"},
+    "ostinato.studies.moving_landscape": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},
     "ostinato.storage": {
         "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",

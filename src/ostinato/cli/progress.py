@@ -85,6 +85,8 @@ def show_result(document: dict[str, Any], folder: RunFolder) -> None:
         out.print("No cycle ended, so there is no snapshot.")
     else:
         out.print(_table(document))
+    for who, report in (document.get("classes") or {}).items():
+        out.print(_classes(who, report))
     final = metrics["final"]
     if final is not None and metrics["last"] is None:
         out.print(f"final model: error {final['error']:.2%}, NLL {final['nll']:.4f}")
@@ -104,6 +106,17 @@ def _table(document: dict[str, Any]) -> Table:
     table.add_section()
     table.add_row("ensemble", "", *_scores(metrics["ensemble"]), style="bold")
     return table
+
+
+def _classes(who: str, report: dict[str, Any]) -> str:
+    """Return what unequal classes make of a score, in a line."""
+    worst = min((one for one in report["classes"] if one["recall"] is not None), key=lambda one: one["recall"])
+    area = report["average_precision"]
+    known = "unknown" if area is None else f"{area:.2%}"
+    return (
+        f"{'last snapshot' if who == 'last' else who}: balanced error {report['balanced_error']:.2%}, AUPRC {known};"
+        f" lowest recall: {worst['name']}, {worst['recall']:.2%} of {worst['support']:,}"
+    )
 
 
 def _scores(metrics: dict[str, Any]) -> tuple[str, str, str]:

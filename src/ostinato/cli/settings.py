@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configuration", "named"]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment", "workers")
+_TABLES = ("data", "model", "optimizer", "loss", "train", "augment", "workers")
 _OPTIONS = {"workers.count": "--workers", "workers.phase_shift": "--phase-shift"}
 
 

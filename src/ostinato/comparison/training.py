@@ -15,6 +15,7 @@ from ostinato.comparison.setup import Material, Setup
 from ostinato.controls import tuned_constant
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.population import PopulationResult
+from ostinato.training import losses
 from ostinato.training.datasets import Data
 from ostinato.training.held_out import with_held_out
 from ostinato.training.outcome import environment
@@ -84,7 +85,7 @@ def _train(
     config = material.config
     return population.train(
         material.make_model, plans, data, optimizer=config.optimizer.name, optimizer_options=config.optimizer.options, seeds=seeds,
-        batch_size=config.train.batch_size, evaluate=material.looks, snapshots=True, progress=progress,
+        batch_size=config.train.batch_size, evaluate=material.looks, snapshots=True, progress=progress, loss=losses.build(config.loss, data),
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 VERSION = 1
-RUN_TABLES = ("data", "model", "optimizer", "train", "augment", "compare", "search")
+RUN_TABLES = ("data", "model", "optimizer", "loss", "train", "augment", "compare", "search")
 _WAVE_KEYS = ("low", "high", "shift", "scale", "cycle")
 _OPTION_KEYS = ("relative", "effective", "warmup", "domain")
 _LEAVES: Mapping[str, type[Schedule]] = {kind.kind: kind for kind in (Hold, Linear, OneCycle)}

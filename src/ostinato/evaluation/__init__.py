@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ostinato.evaluation.anytime import area_under_error
+from ostinato.evaluation.classes import ClassReport, class_report
 from ostinato.evaluation.decisions import Decision, Verdict, conclude, decide, decide_unpaired, judge
 from ostinato.evaluation.metrics import (
     CalibrationCurve,
@@ -43,6 +44,7 @@ from ostinato.evaluation.two_way import two_way_bootstrap
 
 __all__ = [
     "CalibrationCurve",
+    "ClassReport",
     "Decision",
     "Interval",
     "PhaseReport",
@@ -61,6 +63,7 @@ __all__ = [
     "by_phase",
     "calibration_curve",
     "chance_of_verdict",
+    "class_report",
     "conclude",
     "coprime",
     "decide",

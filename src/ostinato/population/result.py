@@ -71,6 +71,11 @@ class PopulationResult:
             for k, step in enumerate(self.diverged.tolist())
         )
 
+    @property
+    def plans(self) -> tuple[ResolvedPlan, ...]:
+        """Each member's resolved plan."""
+        return self._plans
+
     def member(self, k: int) -> dict[str, Tensor]:
         """Return member `k`'s state_dict for what make_model makes; copies."""
         self._check(k)

@@ -19,7 +19,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import OstinatoError, TruncatedCycleWarning
 from ostinato.population import PopulationResult
 from ostinato.search.objective import Objective
-from ostinato.training import RunConfig
+from ostinato.training import RunConfig, losses
 from ostinato.training.datasets import Data
 from ostinato.training.held_out import with_held_out
 
@@ -167,6 +167,7 @@ class Laboratory:
             "optimizer": config.optimizer.name,
             "optimizer_options": config.optimizer.options,
             "batch_size": config.train.batch_size,
+            "loss": losses.build(config.loss, self.data),
         }
 
     def _looks(self, resolved: ResolvedPlan) -> list[int]:

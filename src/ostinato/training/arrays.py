@@ -18,13 +18,14 @@ Ints = npt.NDArray[np.int64]
 
 
 class Arrays(NamedTuple):
-    """Training and test arrays (inputs float32, targets int64) with the names of the classes."""
+    """Training and test arrays (inputs float32, targets int64) with the names of the classes; and examples to choose by, where there are any."""
 
     train_inputs: Floats
     train_targets: Ints
     test_inputs: Floats
     test_targets: Ints
     labels: tuple[str, ...]
+    validation: tuple[Floats, Ints] | None = None
 
 
 def as_inputs(values: npt.NDArray[Any], where: str, *, images: bool = False) -> Floats:

@@ -12,7 +12,7 @@ from ostinato.training.config import RunConfig
 
 __all__ = ["plan_difference", "table_difference", "tables"]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment", "workers")
+_TABLES = ("data", "model", "optimizer", "loss", "train", "augment", "workers")
 _FREE = {"workers", "checkpoint_every"}  # keys of [train] that change nothing of what a run computes
 
 

@@ -19,6 +19,10 @@ A configuration file is a plan file with up to six more tables, each of which ma
     name = "sgd"
     lr = 0.1                     # options stand beside the name
 
+    [loss]                       # or: loss = "focal"
+    name = "focal"
+    gamma = 2.0                  # or driven by the plan, as loss.gamma
+
     [train]
     batch_size = 64
 
@@ -43,6 +47,7 @@ from ostinato.errors import ConfigError, suggest
 from ostinato.training.config_tables import (
     AugmentConfig,
     DataConfig,
+    LossConfig,
     ModelConfig,
     OptimizerConfig,
     Table,
@@ -54,6 +59,7 @@ from ostinato.training.config_text import explain, one_line
 __all__ = [
     "AugmentConfig",
     "DataConfig",
+    "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
     "RunConfig",
@@ -63,7 +69,7 @@ __all__ = [
     "parse_config",
 ]
 
-_TABLES = ("data", "model", "optimizer", "train", "augment", "workers")
+_TABLES = ("data", "model", "optimizer", "loss", "train", "augment", "workers")
 
 
 class RunConfig(Table):
@@ -73,6 +79,7 @@ class RunConfig(Table):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     workers: WorkersConfig = WorkersConfig()
@@ -80,7 +87,8 @@ class RunConfig(Table):
     def to_document(self) -> dict[str, Any]:
         """Return plain data for ``config.toml``: the plan's keys and the tables, without anything that is None.
 
-        ``[augment]`` is there only with operations, ``[workers]`` only where it says something. ``parse_config`` of the document gives this configuration again.
+        ``[augment]`` is there only with operations, ``[loss]`` only where it is not plain cross entropy, ``[workers]`` only where it says
+        something. ``parse_config`` of the document gives this configuration again.
 
         >>> sorted(RunConfig(plan={"total": "5ep"}).to_document())
         ['data', 'model', 'optimizer', 'total', 'train']
@@ -90,10 +98,9 @@ class RunConfig(Table):
         for name in ("data", "model"):
             tables[name] = {key: value for key, value in tables[name].items() if value not in ({}, [])}
         tables["augment"] = self.augment.to_table()
-        if not self.augment.ops:
-            del tables["augment"]
-        if not self.workers.wanted:
-            del tables["workers"]
+        tables["loss"] = self.loss.to_table()
+        said = {"augment": self.augment.ops, "loss": tables["loss"], "workers": self.workers.wanted}
+        tables = {name: table for name, table in tables.items() if said.get(name, True)}
         return {**(self.plan or {}), **tables}
 
     def replace(self, changes: Mapping[str, Any], source: str = "options") -> RunConfig:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ostinato.errors import ConfigError
 from ostinato.training.config_text import check_plain, explain, one_of
 
-__all__ = ["AugmentConfig", "DataConfig", "ModelConfig", "OptimizerConfig", "Table", "TrainConfig", "WorkersConfig"]
+__all__ = [
+    "AugmentConfig", "DataConfig", "LossConfig", "ModelConfig", "OptimizerConfig", "Table", "TrainConfig", "WorkersConfig",
+]  # fmt: skip
 
 _DATA_FILES = (".npz", ".csv")
 
@@ -36,7 +38,7 @@ class DataConfig(Table):
     """What to train on: one of a ``name``, a ``path`` or a ``factory``; without any, ``digits``.
 
     Attributes:
-        name: A named data set: ``digits``, ``fashion-mnist``, ``mnist``.
+        name: A named data set, one of `ostinato.training.datasets.NAMES`.
         path: An NPZ or CSV file, relative to the current directory.
         factory: ``"module:name"``; see `ostinato.training.datasets.load`.
         args: Arguments of the factory.
@@ -151,6 +153,38 @@ class OptimizerConfig(Table):
     def options(self) -> dict[str, Any]:
         """The options beside the name."""
         return dict(self.model_extra or {})
+
+
+class LossConfig(Table):
+    """What is minimised.
+
+    Attributes:
+        name: ``cross-entropy``, or ``focal`` for `ostinato.nn.FocalLoss`, whose focus a plan drives as ``loss.gamma``.
+        gamma: Focus of the focal loss, what holds where the plan does not drive it; without it, 2.
+        weights: Of the classes, by their training examples: ``none``, ``balanced`` or ``class-balanced``; see `ostinato.training.losses.class_weights`.
+
+    >>> LossConfig(name="focal").to_table()
+    {'name': 'focal'}
+    """
+
+    name: Literal["cross-entropy", "focal"] = Field(default="cross-entropy", examples=["focal"])
+    gamma: float | None = Field(default=None, ge=0, description="a number >= 0", examples=[2.0])
+    weights: Literal["none", "balanced", "class-balanced"] = Field(default="none", examples=["balanced"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.gamma is not None and self.name != "focal":
+            raise ValueError('gamma: cross entropy has none; write name = "focal", or leave gamma out')
+        return self
+
+    def to_table(self) -> dict[str, Any]:
+        """Return what differs from the defaults; empty for plain cross entropy."""
+        return self.model_dump(exclude_none=True, exclude_defaults=True)
 
 
 class TrainConfig(Table):

@@ -2,7 +2,8 @@
 
 Names: ``digits`` is scikit-learn's, bundled (E. Alpaydin, C. Kaynak, *Optical Recognition of Handwritten Digits*);
 ``fashion-mnist`` (H. Xiao, K. Rasul, R. Vollgraf, arXiv 1708.07747) and ``mnist`` (Y. LeCun, C. Cortes) are fetched or
-found as `ostinato.training.downloads.locate` says.
+found as `ostinato.training.downloads.locate` says; ``fashion-mnist-lt`` is the first with a long tail. ``stroke``, ``cover`` and
+``pneumoniamnist`` are those of `ostinato.training.imbalanced`, in files that one puts there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from ostinato.errors import DataError, suggest
+from ostinato.training import imbalanced
 from ostinato.training.archives import read_idx, read_npz
 from ostinato.training.arrays import Arrays, as_inputs, as_targets, split_indices
 from ostinato.training.config import DataConfig
@@ -28,9 +30,10 @@ from ostinato.training.downloads import PUBLISHED, locate
 from ostinato.training.factories import call_factory, load_factory
 from ostinato.training.tables import read_csv
 
-__all__ = ["NAMES", "Data", "Split", "load"]
+__all__ = ["NAMES", "Data", "Split", "load", "targets_of"]
 
-NAMES = ("digits", "fashion-mnist", "mnist")
+_LONG_TAILED = "fashion-mnist-lt"
+NAMES = ("digits", "fashion-mnist", "mnist", _LONG_TAILED, *imbalanced.FILES)
 """The named data sets."""
 
 _CLOTHES = (
@@ -95,6 +98,7 @@ class Data:
         shape: Shape of one input.
         digest: SHA-256 of the arrays, or of factory, arguments and lengths where there are none.
         labels: Names of the classes.
+        validation: Examples to choose by, where the data has some of its own.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Data:
     shape: tuple[int, ...]
     digest: str
     labels: tuple[str, ...]
+    validation: Dataset[Any] | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return name, digest and sizes as a JSON document."""
@@ -119,6 +124,8 @@ def load(spec: DataConfig) -> Data:
 
     - ``digits``: 1,797 images (1, 8, 8), divided by 16, split 80/20 by class with seed 0 unless told otherwise.
     - ``fashion-mnist``, ``mnist``: 60,000 and 10,000 images (1, 28, 28), divided by 255.
+    - ``fashion-mnist-lt``: the training images cut to a long tail of 100 to 1 (`long_tailed_rows`), drawn by `split_seed`; the test images as they are.
+    - ``stroke``, ``cover``, ``pneumoniamnist``: `ostinato.training.imbalanced.read`.
     - a ``path`` to ``.npz`` (`read_npz`) or ``.csv`` (`read_csv`).
     - a ``factory``, called with ``args``: it returns a `Data`, or (train, test), or (train, test, classes), where train
       and test are map-style torch data sets or pairs of arrays (inputs, targets). Arrays become a `Split` (uint8
@@ -145,6 +152,12 @@ def load(spec: DataConfig) -> Data:
         if spec.test is not None or spec.split_seed is not None:
             raise DataError(f"{spec.name}: has its own test set; leave test and split_seed out")
         return _from_arrays(spec.name, _published(spec.name))
+    if spec.name in NAMES:
+        if spec.test is not None:
+            raise DataError(f"{spec.name}: what it is tested on is fixed; leave test out")
+        if spec.name == _LONG_TAILED:
+            return _from_arrays(_LONG_TAILED, _long_tailed(spec.split_seed or 0))
+        return _from_arrays(spec.name, imbalanced.read(spec.name, spec.split_seed))
     name = spec.name or ""
     raise DataError(
         f"no data set is named {name!r}{suggest(name, NAMES)}; one's own is an .npz or .csv file, or 'module:factory'"
@@ -173,6 +186,12 @@ def _published(name: str) -> Arrays:
     return Arrays(parts[0], parts[1], parts[2], parts[3], names)
 
 
+def _long_tailed(seed: int) -> Arrays:
+    whole = _published("fashion-mnist")
+    rows = imbalanced.long_tailed_rows(whole.train_targets, seed=seed)
+    return whole._replace(train_inputs=whole.train_inputs[rows], train_targets=whole.train_targets[rows])
+
+
 def _from_file(path: Path, spec: DataConfig) -> Data:
     kind = path.suffix.lower()
     if kind == ".npz":
@@ -187,7 +206,11 @@ def _from_arrays(name: str, arrays: Arrays) -> Data:
     train = Split(torch.from_numpy(arrays.train_inputs), torch.from_numpy(arrays.train_targets))
     test = Split(torch.from_numpy(arrays.test_inputs), torch.from_numpy(arrays.test_targets))
     shape = tuple(train.inputs.shape[1:])
-    return Data(name, train, test, len(arrays.labels), shape, _digest(train, test), arrays.labels)
+    if arrays.validation is None:
+        return Data(name, train, test, len(arrays.labels), shape, _digest(train, test), arrays.labels)
+    validation = Split(*(torch.from_numpy(part) for part in arrays.validation))
+    digest = _digest(train, test, validation)
+    return Data(name, train, test, len(arrays.labels), shape, digest, arrays.labels, validation)
 
 
 def _digest(*splits: Split) -> str:
@@ -245,7 +268,7 @@ def _as_dataset(part: Any, where: str) -> Dataset[Any]:
 
 def _count_classes(train: Dataset[Any], test: Dataset[Any], given: Any, factory: str) -> int:
     sides = (("train", train), ("test", test))
-    known = [(side, _targets(part)) for side, part in sides]
+    known = [(side, targets_of(part)) for side, part in sides]
     if given is None:
         named = getattr(train, "classes", None)
         if isinstance(named, Sequence) and named and not isinstance(named, str):
@@ -262,10 +285,10 @@ def _count_classes(train: Dataset[Any], test: Dataset[Any], given: Any, factory:
     return int(given)
 
 
-def _targets(dataset: Dataset[Any]) -> npt.NDArray[np.int64] | None:
+def targets_of(dataset: Dataset[Any]) -> npt.NDArray[np.int64] | None:
     """Return all targets of a data set that has them at hand."""
     if isinstance(dataset, Subset):
-        inner = _targets(dataset.dataset)
+        inner = targets_of(dataset.dataset)
         return None if inner is None else inner[np.asarray(dataset.indices)]
     if isinstance(dataset, TensorDataset):
         found: Any = dataset.tensors[-1]

@@ -133,8 +133,9 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
                 return target
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error}; set OSTINATO_CACHE to a folder that can") from error
+    why = f"cannot be downloaded ({'; '.join(reasons)})" if reasons else "is not fetched"
     raise DataError(
-        f"{file.name}: cannot be downloaded ({'; '.join(reasons)}); put it into {folder}, "
+        f"{file.name}: {why}; put it into {folder}, "
         f"or set OSTINATO_DATA to a folder that holds {folder.name}/{file.name}"
     )
 

@@ -14,7 +14,7 @@ __all__ = ["with_held_out"]
 def with_held_out(data: Data, share: float = 0.2) -> Data:
     """Return data that trains on what is left of the training examples and tests on a share of them, every class in proportion.
 
-    The division is the same every time.
+    The division is the same every time. Data that has examples to choose by keeps its training examples and is tested on those.
 
     Raises:
         DataError: The examples are not in memory, or too few.
@@ -25,6 +25,8 @@ def with_held_out(data: Data, share: float = 0.2) -> Data:
     >>> len(data.train), len(chosen.train), len(chosen.test)
     (1437, 1149, 288)
     """
+    if data.validation is not None:
+        return replace(data, test=data.validation, validation=None)
     train = data.train
     if not isinstance(train, Split):
         raise DataError(

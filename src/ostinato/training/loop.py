@@ -19,6 +19,7 @@ from ostinato.evaluation import nll
 from ostinato.nn.groups import decayed
 from ostinato.training.changes import tables
 from ostinato.training.checkpoint import Checkpoint, CheckpointStore
+from ostinato.training.class_scores import class_scores, unequal
 from ostinato.training.folder import RunFolder
 from ostinato.training.log import MetricsLog
 from ostinato.training.norm_gaps import NormGaps
@@ -59,6 +60,7 @@ class TrainingLoop:
         log_every = session.config.train.log_every
         self._norm_every = log_every * math.ceil(self.total / (_NORMS * log_every))
         self._norm_gaps = NormGaps(session)
+        self._unequal = unequal(session.data)
         self.elapsed_before = 0.0
         self._started: float | None = None
         self._mark: dict[str, Any] | None = None
@@ -182,7 +184,10 @@ class TrainingLoop:
         return norm if math.isfinite(norm) else None
 
     def score(self) -> dict[str, float]:
-        """Return error and NLL of the present model on the test data; nothing of the run's state is touched."""
+        """Return error and NLL of the present model on the test data, with balanced error and AUPRC where classes are unequal.
+
+        Nothing of the run's state is touched.
+        """
         session = self.session
         model, states = session.model, random_states()
         modes = {module: module.training for module in model.modules()}
@@ -198,4 +203,5 @@ class TrainingLoop:
                 module.training = mode
             restore_random_states(states)
         probabilities, labels = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-        return {"error": error_rate(probabilities, labels), "nll": nll(probabilities, labels)}
+        scores = {"error": error_rate(probabilities, labels), "nll": nll(probabilities, labels)}
+        return scores | class_scores(probabilities, labels) if self._unequal else scores

@@ -16,6 +16,7 @@ from ostinato.core.bindings import Binding
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.schedules import Wave
 from ostinato.ensembles import Evaluation
+from ostinato.training.class_scores import class_reports
 from ostinato.training.log import read_metrics
 from ostinato.training.loop import TrainingLoop
 from ostinato.training.report import RunReport, Series, render
@@ -24,6 +25,7 @@ __all__ = ["environment", "evaluate", "result_document", "write_outcome"]
 
 SCHEMA = "ostinato.result"
 _MOST_POINTS = 4000
+_TESTED = {"error": "error", "nll": "nll", "balanced_error": "balanced error", "average_precision": "AUPRC"}
 Average = Literal["probabilities", "logits"]
 
 
@@ -50,15 +52,22 @@ def evaluate(loop: TrainingLoop, *, last: int | None = None, average: Average | 
 
 
 def result_document(
-    loop: TrainingLoop, evaluation: Evaluation | None, final: Mapping[str, float] | None
+    loop: TrainingLoop, evaluation: Evaluation | None, final: Mapping[str, float] | None, *, last: int | None = None
 ) -> dict[str, Any]:
     """Return the document of ``result.json``.
 
     `metrics` has `last` (last snapshot), `best_member` (chosen on the same data, hence optimistic) and `ensemble`, each {error, nll, ece},
-    or None without snapshots; `final` is the model as training left it.
+    or None without snapshots; `final` is the model as training left it. Where classes are unequal, `last` and `ensemble` have {balanced_error,
+    average_precision} too, and `classes` the scores class by class; else that is None. `last` snapshots, or all, are what the ensemble is of.
     """
     session, resolved = loop.session, loop.session.scheduler.resolved
     scores = {} if evaluation is None else evaluation.to_document()
+    average: Average = scores.get("average") or session.config.train.average
+    classes = {
+        who: report.to_document() for who, report in class_reports(session, loop.snapshots, last, average).items()
+    }
+    for who, report in classes.items() if scores else ():
+        scores[who] |= {key: report[key] for key in ("balanced_error", "average_precision")}
     members = [
         {"step": member.step, "cycle": member.cycle, "file": member.file.name, "sha256": member.file.sha256, **metrics}
         for member, metrics in zip(
@@ -72,6 +81,7 @@ def result_document(
         "data": session.data.describe(),
         "model": session.config.model.name or session.config.model.factory or type(session.model).__name__,
         "optimizer": session.config.optimizer.name,
+        "loss": session.config.loss.name,
         "augment": _augmentation(loop),
         "seed": session.config.train.seed,
         "workers": session.team.describe(),
@@ -86,6 +96,7 @@ def result_document(
         "disagreement": scores.get("disagreement"),
         "calibration": {"ensemble": scores["calibration"], "last": scores["last_calibration"]} if scores else None,
         "examples": scores.get("examples"),
+        "classes": classes or None,
         "average": scores.get("average"),
         "environment": environment(),
         "wall_s": round(loop.elapsed_s, 3),
@@ -125,8 +136,9 @@ def run_report(
     tests = [(record["step"], record["test"]) for record in records if "test" in record]
     norms = [(record["step"], record["weight_norm"]) for record in records if "weight_norm" in record]
     metrics = [
-        Series(f"test {name}", [step for step, _ in tests], [test[name] for _, test in tests], "metric")
-        for name in ("error", "nll")
+        Series(f"test {words}", [step for step, _ in tests], [test[name] for _, test in tests], "metric")
+        for name, words in _TESTED.items()
+        if all(name in test for _, test in tests)
     ]
     if norms:
         metrics.append(Series("weight norm", [step for step, _ in norms], [norm for _, norm in norms], "metric"))

@@ -198,7 +198,7 @@ def evaluate_run(
     if recalibrate:
         _recalibrate(loop.snapshots, session)
     _take_up(loop)
-    return result_document(loop, evaluate(loop, last=last, average=average), None)
+    return result_document(loop, evaluate(loop, last=last, average=average), None, last=last)
 
 
 def _recalibrate(snapshots: SnapshotEnsemble, session: Session) -> None:

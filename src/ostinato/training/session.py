@@ -19,7 +19,7 @@ from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, FollowedError, OstinatoError, StateError
 from ostinato.scheduler import Scheduler
-from ostinato.training import datasets, models, optimizers, recipes
+from ostinato.training import datasets, losses, models, optimizers, recipes
 from ostinato.training.batches import Batches, EpochOrder, seeded
 from ostinato.training.config import RunConfig
 from ostinato.training.datasets import Data, Split
@@ -105,7 +105,7 @@ class Session:
         seed_everything(train.seed)
         model = models.build(config.model, data.shape, data.classes)
         optimizer = optimizers.build(config.optimizer.name, model, **config.optimizer.options)
-        criterion = nn.CrossEntropyLoss()
+        criterion = losses.build(config.loss, data)
         fabric = launched(config)
         module, stepper = fabric.setup(model, optimizer)
         criterion.to(fabric.device)
@@ -115,6 +115,7 @@ class Session:
         if train.recipe is not None:
             recipes.demand_fit(train.recipe, plan.bound, model, optimizer, criterion, augment=augment)
         _demand_augment(plan, augment)
+        losses.demand_loss(plan, criterion)
         team = form(config, model, optimizer)
         rates = {
             "steps_per_epoch": order.steps(train.accumulate),

@@ -13,10 +13,12 @@ problem              what it is
 ===================  ======================================================================================================
 
 `descend` follows all plans from all starts at once with torch's update rules in float64; `Problem` is what one of your own derives from.
+`curvature_of` and `gradient_noise_of` measure the landscape of any model: how curved its loss is, and how noisy its gradient.
 """
 
 from __future__ import annotations
 
+from ostinato.applications.landscapes.curvature import Curvature, GradientNoise, curvature_of, gradient_noise_of
 from ostinato.applications.landscapes.descending import descend
 from ostinato.applications.landscapes.logistic import Logistic
 from ostinato.applications.landscapes.outcome import Descent, Share, Times, share
@@ -25,8 +27,10 @@ from ostinato.applications.landscapes.surfaces import MovingQuadratic, Plateau, 
 from ostinato.applications.landscapes.wells import DoubleWells
 
 __all__ = [
+    "Curvature",
     "Descent",
     "DoubleWells",
+    "GradientNoise",
     "Logistic",
     "MovingQuadratic",
     "Plateau",
@@ -36,6 +40,8 @@ __all__ = [
     "Saddle",
     "Share",
     "Times",
+    "curvature_of",
     "descend",
+    "gradient_noise_of",
     "share",
 ]

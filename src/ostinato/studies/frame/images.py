@@ -26,9 +26,9 @@ class Images:
     """Images of classes, divided by what they are for.
 
     Attributes:
-        inputs: What subsets are drawn from, float32 (N, 1, H, W): the training images but the last.
+        inputs: What subsets are drawn from, float32 (N, 1, H, W): the training images, but the last where those are for validation.
         targets: int64 (N,).
-        validation: The last training images: settings are chosen and temperatures are fitted on them.
+        validation: Images that settings are chosen and temperatures fitted on: the data's own, or the last training images.
         test: The official test images, for confirming runs only.
         classes: Number of classes.
     """
@@ -45,7 +45,7 @@ def load_images(name: str, sha256: str, pool: int = 1, judged_on: int | None = N
     """Return a named data set in roles.
 
     Args:
-        name: ``fashion-mnist``, ``mnist`` or ``digits``.
+        name: ``fashion-mnist``, ``mnist`` or ``digits``, or a data set with validation images of its own.
         sha256: What the data must be.
         pool: Side of the squares that are averaged: 2 makes 14x14 of 28x28.
         judged_on: At most so many validation and test images; by default all.
@@ -59,14 +59,17 @@ def load_images(name: str, sha256: str, pool: int = 1, judged_on: int | None = N
     train, test = data.train, data.test
     assert isinstance(train, datasets.Split)
     assert isinstance(test, datasets.Split)
-    kept = len(train) - _VALIDATION[name]
-    small = [F.avg_pool2d(part, pool) if pool > 1 else part for part in (train.inputs, test.inputs)]
-    validation = small[0][kept:][:judged_on], train.targets[kept:][:judged_on]
+    kept = len(train) - _VALIDATION.get(name, 0)
+    own = data.validation if data.validation is not None else datasets.Split(train.inputs[kept:], train.targets[kept:])
+    assert isinstance(own, datasets.Split)
+
+    def pooled(inputs: Tensor, targets: Tensor, most: int | None) -> tuple[Tensor, Tensor]:
+        return (F.avg_pool2d(inputs[:most], pool) if pool > 1 else inputs[:most]), targets[:most]
+
     return Images(
-        small[0][:kept],
-        train.targets[:kept],
-        validation,
-        (small[1][:judged_on], test.targets[:judged_on]),
+        *pooled(train.inputs, train.targets, kept),
+        pooled(own.inputs, own.targets, judged_on),
+        pooled(test.inputs, test.targets, judged_on),
         data.classes,
     )
 

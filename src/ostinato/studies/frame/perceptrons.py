@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ __all__ = ["Recipe", "by_seeds", "final_scores", "measured"]
 
 _CURVE_IMAGES = 2_000
 
+Score = Callable[[NDArray[np.float64], NDArray[np.int64]], float]
 Extra = Callable[[PopulationResult, int], tuple[dict[str, float], dict[str, list[float]]]]
 
 
@@ -44,6 +46,11 @@ class Recipe:
         options: The optimizer's.
         evaluate: Steps after which the error on 2,000 images is kept; by default the last one.
         extra: Of the result and a member's place: further metrics, and curves. Asked in the confirming stage alone.
+        loss: Of (outputs, targets); a root of the plans.
+        rows: Of the images, how many and a seed: what that seed trains on.
+        scores: Further scores by name, of probabilities and labels; with ``validation_`` before it, of validation data.
+        metrics: What is kept at the evaluations, of outputs and targets; by default error and NLL.
+        snapshots: Keep the weights at the cycles' ends for `extra`.
     """
 
     make: Callable[[], nn.Module]
@@ -51,6 +58,11 @@ class Recipe:
     options: Mapping[str, float]
     evaluate: Sequence[int] | str = "last"
     extra: Extra | None = None
+    loss: Callable[[Any, Any], Tensor] = F.cross_entropy
+    rows: Callable[[Images, int, int], NDArray[np.int64]] = subset
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]] | None = None
+    snapshots: bool = False
 
 
 def measured(request: Request, images: Images, plans: Sequence[Plan], recipe: Recipe) -> Iterator[Measurement]:
@@ -75,7 +87,8 @@ def measured(request: Request, images: Images, plans: Sequence[Plan], recipe: Re
     result = population.train(
         recipe.make, [plans[place] for place in first.values()], ((images.inputs, images.targets), _curve_data(images, confirming=confirming)),
         optimizer=recipe.optimizer, optimizer_options=dict(recipe.options), seeds=[seed for _, seed in first], batch_size=request.parameters["batch"],
-        drop_last=True, evaluate=recipe.evaluate if confirming else "last", subsets=np.stack([subset(images, size, seed) for _, seed in first]),
+        drop_last=True, evaluate=recipe.evaluate if confirming else "last", subsets=np.stack([recipe.rows(images, size, seed) for _, seed in first]),
+        loss=recipe.loss, metrics=recipe.metrics, snapshots=confirming and recipe.snapshots,
     )  # fmt: skip
     for reason in result.failures.values():
         raise RunInterruptedError(f"{request.study}: a run was lost: {reason}; what was finished is kept, run it again")
@@ -88,7 +101,9 @@ def measured(request: Request, images: Images, plans: Sequence[Plan], recipe: Re
             yield Measurement(cell, {}, status="diverged", **origin)
             continue
         if k not in found:
-            scores, correct = final_scores(recipe.make, images, result.member(k), confirming=confirming)
+            scores, correct = final_scores(
+                recipe.make, images, result.member(k), confirming=confirming, further=recipe.scores
+            )
             more, curves = recipe.extra(result, k) if recipe.extra is not None and confirming else ({}, {})
             found[k] = {**scores, **more}, curves, correct
         metrics, curves, correct = found[k]
@@ -101,7 +116,12 @@ def _curve_data(images: Images, *, confirming: bool) -> tuple[Tensor, Tensor]:
 
 
 def final_scores(
-    make: Callable[[], nn.Module], images: Images, weights: Mapping[str, Tensor], *, confirming: bool
+    make: Callable[[], nn.Module],
+    images: Images,
+    weights: Mapping[str, Tensor],
+    *,
+    confirming: bool,
+    further: Mapping[str, Score] | None = None,
 ) -> tuple[dict[str, float], str]:
     """Return the scores of one member's weights, and which test images it has right; of validation data alone unless `confirming`."""
     stacked = {name: tensor[None] for name, tensor in weights.items()}
@@ -112,7 +132,9 @@ def final_scores(
 
     labels = images.validation[1].numpy()
     own = probabilities(images.validation[0])
+    more = further or {}
     scores = {"validation_error": evaluation.error(own, labels), "validation_nll": evaluation.nll(own, labels)}
+    scores |= {f"validation_{name}": score(own, labels) for name, score in more.items()}
     if not confirming:
         return scores, ""
     temperature = evaluation.temperature(own, labels)
@@ -125,5 +147,6 @@ def final_scores(
         "temperature": temperature,
         "ece": evaluation.ece(own, labels),
         "brier": evaluation.brier(own, labels),
+        **{name: score(own, labels) for name, score in more.items()},
     }
     return scores, pack_bits(own.argmax(axis=1) == labels)

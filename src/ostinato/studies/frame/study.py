@@ -22,6 +22,7 @@ NAMES = (
     "batchnorm-momentum",
     "adam-cycles",
     "weight-decay-escape",
+    "moving-landscape",
     "folding",
     "federated-phase",
 )

@@ -19,7 +19,7 @@ __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 _DECIMALS = {"nll_gap": 5}
 _SHARES = (
     "error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trough_error", "peak_error", "cycle_error",
-    "trapped", "far", "miss",
+    "trapped", "far", "miss", "balanced_error", "last_cycle_mean", "average_precision",
 )  # fmt: skip
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
