@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch.nn.functional import cross_entropy
 
 pytest.importorskip("flwr", reason="Flower has an environment of its own; see the Makefile")
 
-from ostinato.applications.federated import LocalRound, Phases, merge
+from ostinato.applications.federated import Federation, LocalRound, Phases, batches_of, merge, simulate
 from ostinato.applications.federated.loopback import Loopback
 from ostinato.applications.federated.merging import Update
 
@@ -53,13 +54,13 @@ def by_hand(app: Any, counted: dict[int, list[int]], *, normalise: bool) -> dict
             model.load_state_dict({name: torch.tensor(array) for name, array in before.items()})
             inputs, labels = app.shares_of(client, CLIENTS)
             optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-            batches = list(zip(inputs.split(app.BATCH), labels.split(app.BATCH), strict=True))
+            batches = batches_of(0, client, number, len(labels), app.BATCH)
             part = LocalRound(
                 app.PLAN, number, shift=Phases(CLIENTS).of(client), steps=len(batches), optimizer=optimizer
             )
-            for x, y in batches:
+            for rows in batches:
                 optimizer.zero_grad()
-                cross_entropy(model(x), y).backward()
+                cross_entropy(model(inputs[rows]), labels[rows]).backward()
                 optimizer.step()
                 part.step()
             after = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
@@ -93,6 +94,20 @@ def test_the_simulation_engine_trains_as_the_plain_loop(tmp_path: Path, app: Any
         for _ in link.run(APP, {"out": str(tmp_path), "timeout": 120}, nodes=CLIENTS):
             pass
     assert check(app, tmp_path) == {number: [0, 1, 2] for number in range(1, ROUNDS + 1)}
+    for name, array in in_process(app).items():
+        found = torch.load(tmp_path / "model.pt", weights_only=True)[name].numpy()
+        assert np.abs(found - array).max() < 1e-5 * np.abs(array).max()
+
+
+def in_process(app: Any) -> dict[str, np.ndarray]:
+    """The same federation in the engine that the study runs on."""
+    inputs, labels = load_digits(return_X_y=True)
+    data = torch.tensor(inputs / 16.0, dtype=torch.float32), torch.tensor(labels)
+    parts = [range(client, len(labels), CLIENTS) for client in range(CLIENTS)]
+    federation = Federation(app.PLAN, [list(part) for part in parts], Phases(CLIENTS), normalise=True)
+    options = {"momentum": 0.0, "weight_decay": 0.0}
+    result = simulate(app.new_model, federation, (data, data), batch_size=app.BATCH, optimizer_options=options)
+    return {name: tensor.numpy() for name, tensor in result.common(0).items()}
 
 
 @pytest.mark.timeout(400)

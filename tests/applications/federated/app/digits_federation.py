@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import cross_entropy
 
 import ostinato as ost
-from ostinato.applications.federated import Phases
+from ostinato.applications.federated import Phases, batches_of
 from ostinato.applications.federated.flower import PhaseShiftedFedAvg, local_round
 
 PLAN = ost.Plan(
@@ -48,15 +48,15 @@ def train(message: Message, context: Context) -> Message:
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     number, config = int(context.node_config.get("partition-id", 0)), context.run_config
     inputs, labels = shares_of(number, int(config["clients"]))
-    batches = list(zip(inputs.split(BATCH), labels.split(BATCH), strict=True))
-    part = local_round(message, context, steps=len(batches), optimizer=optimizer)
+    steps = -(-len(labels) // BATCH)
+    part = local_round(message, context, steps=steps, optimizer=optimizer)
     rates = []
-    for place, (x, y) in enumerate(batches):
+    for place, rows in enumerate(batches_of(0, part.client, part.round, len(labels), BATCH)):
         if (part.client, part.round, place) == (config["holds"], HELD_IN, 1):
             _wait(Path(str(config["out"])))
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.zero_grad()
-        cross_entropy(model(x), y).backward()
+        cross_entropy(model(inputs[rows]), labels[rows]).backward()
         optimizer.step()
         part.step()
     _note(
