@@ -20,6 +20,7 @@ NAMES = (
     "antiphase-regularisation",
     "weight-decay-phase",
     "batchnorm-momentum",
+    "membership-breathing",
 )
 """Every study, in the order of the page of evidence."""
 
