@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ostinato import controls
+from ostinato import controls, evaluation
 from ostinato.applications import privacy
 from ostinato.applications.privacy import Shadows
 from ostinato.core.bindings import wave
@@ -27,8 +27,8 @@ __all__ = ["Block", "Course", "course_of", "measure", "plan_of", "readings", "to
 
 Floats = NDArray[np.float64]
 _OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4}
-_QUARTER = 0.3
-"""Evaluations up to this share of a cycle are its first quarter: the eighths 1 and 2, rounded up to whole steps."""
+_QUARTER = 0.35
+"""Evaluations up to this share of a cycle are its first quarter: the eighths 1 and 2, rounded up to whole steps, but not the third."""
 
 
 def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[tuple[Cell, ...]]:
@@ -128,7 +128,7 @@ def measure(request: Request) -> Iterator[Measurement]:
         plans = [plan_of(name, parameters["peak"], steps) for name in names]
         made, result = privacy.train_shadows(
             small_mlp(images), plans, (block.inputs, block.labels), block.inside, fresh=seen, optimizer="sgd",
-            optimizer_options=_OPTIONS, batch_size=parameters["batch"],
+            optimizer_options=_OPTIONS, when=evaluation.at_phases(parameters["phases"]), batch_size=parameters["batch"],
             seeds=np.random.SeedSequence([seed, 27_182]).generate_state(parameters["models"]).tolist(),
         )  # fmt: skip
         courses = {name: course_of(shadows, block.canary) for name, shadows in zip(names, made, strict=True)}

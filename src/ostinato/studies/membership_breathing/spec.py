@@ -8,8 +8,17 @@ __all__ = ["CYCLES", "SPEC"]
 
 CYCLES = 4
 
-_SIZES = {"points": 5_000, "models": 16, "epochs": 80, "batch": 64, "peak": 0.1, "pool": 2, "judged_on": 2_000}
-_SMOKE = {"points": 2_400, "models": 6, "epochs": 2, "judged_on": 400}
+_SIZES = {
+    "points": 5_000,
+    "models": 16,
+    "epochs": 80,
+    "batch": 64,
+    "peak": 0.1,
+    "pool": 2,
+    "judged_on": 2_000,
+    "phases": 8,
+}
+_SMOKE = {"points": 2_400, "models": 6, "epochs": 2, "judged_on": 200, "phases": 4}
 _CANARIES = ("quarter-canaries", "trough-canaries", "sorted-canaries", "sorted-late-canaries")
 
 
