@@ -90,7 +90,15 @@ def _release(by_arm: dict[str, list[dict[str, Any]]], leak: Floats, accuracy: Fl
     if "sorted" in by_arm:
         area, right = (_curve(by_arm["sorted"], name)[:, -1].mean() for name in ("auc", "accuracy"))
         twin = f" The sorted twin ends with {area:.3f} at {100 * right:.1f} %."
-    return f"Snapshots are released at troughs, where the area is highest in its cycle, so that breathing by itself protects nobody. Area and accuracy at the {CYCLES} troughs: {told}.{twin}"
+    late = leak.mean(axis=0).reshape(CYCLES, each)[1:].mean(axis=0)
+    place = (
+        "highest" if late[-1] == late.max() else "lowest" if late[-1] == late.min() else "neither highest nor lowest"
+    )
+    lesson = ", so that breathing by itself protects nobody" if place == "highest" else ""
+    return (
+        f"Snapshots are released at troughs, where the area is {place} in its cycle{lesson}."
+        f" Area and accuracy at the {CYCLES} troughs: {told}.{twin}"
+    )
 
 
 def _curve(records: Records, name: str) -> Floats:
