@@ -17,7 +17,8 @@ PUBLIC: dict[str, set[str]] = {
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
     "ostinato.applications.privacy": {
-        "Leak", "Shadows", "attack_scores", "auc", "confidence", "halves", "leak", "lira", "log_probability", "matched", "over_pairs", "rmia", "train_shadows",
+        "Leak", "Memory", "MemoryFit", "Shadows", "attack_scores", "auc", "confidence", "fit_memory", "halves", "leak", "lira", "log_probability", "matched",
+        "over_pairs", "rmia", "train_shadows",
     },
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",

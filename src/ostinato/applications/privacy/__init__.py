@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from ostinato.applications.privacy.leaks import Leak, auc, leak, matched
+from ostinato.applications.privacy.memory import Memory, MemoryFit, fit_memory
 from ostinato.applications.privacy.scores import confidence, lira, log_probability, rmia
 from ostinato.applications.privacy.shadows import Shadows, attack_scores, halves, over_pairs, train_shadows
 
 __all__ = [
     "Leak",
+    "Memory",
+    "MemoryFit",
     "Shadows",
     "attack_scores",
     "auc",
     "confidence",
+    "fit_memory",
     "halves",
     "leak",
     "lira",
