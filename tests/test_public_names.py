@@ -17,9 +17,10 @@ PUBLIC: dict[str, set[str]] = {
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
     "ostinato.applications.privacy": {
-        "Leak", "Memory", "MemoryFit", "Shadows", "attack_scores", "auc", "confidence", "fit_memory", "halves", "leak", "lira", "log_probability", "matched",
-        "over_pairs", "rmia", "train_shadows",
+        "Audit", "Leak", "Memory", "MemoryFit", "ScheduledNoise", "Shadows", "attack_scores", "auc", "audit", "confidence", "epsilon", "fit_memory", "halves", "leak", "lira", "log_probability", "matched",
+        "over_pairs", "rmia", "save_audit", "train_shadows",
     },
+    "ostinato.applications.privacy.auditing": {"Audit", "audit", "save_audit"},
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",

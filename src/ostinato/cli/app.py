@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from ostinato._version import __version__
-from ostinato.cli import bench, compare, evaluate, export, preview, range_test, search, study, train
+from ostinato.cli import audit, bench, compare, evaluate, export, preview, range_test, search, study, train
 from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunInterruptedError
 
 __all__ = ["app", "run"]
@@ -36,6 +36,7 @@ for _command in (
     preview.preview,
     search.search,
     evaluate.evaluate,
+    audit.audit,
     export.export,
     bench.bench,
 ):

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from ostinato.applications.privacy.scores import Bools, Floats
 from ostinato.errors import DataError
 
-__all__ = ["Leak", "auc", "leak", "matched"]
+__all__ = ["FALSE_ALARMS", "Leak", "auc", "leak", "matched", "threshold"]
 
-_FALSE_ALARMS = 10
+FALSE_ALARMS = 10
 """A true-positive rate is told only where its false-positive rate means so many false alarms."""
 
 
@@ -74,15 +74,18 @@ def leak(scores: ArrayLike, members: ArrayLike, *, rates: Sequence[float] = (0.0
     own, others = values[among], values[~among]
     area = float(auc(values, among))
     test = mannwhitneyu(own, others, alternative="greater", method="asymptotic")
-    least = _FALSE_ALARMS / len(others)
-    ordered = np.sort(others)[::-1]
+    least = FALSE_ALARMS / len(others)
     found: dict[float, float | None] = {}
     for rate in rates:
         if not 0.0 < rate < 1.0:
             raise DataError(f"rates: got {rate!r}, expected numbers between 0 and 1, such as 0.01")
-        threshold = ordered[int(rate * len(others) + 1e-9)]
-        found[rate] = float((own > threshold).mean()) if rate >= least else None
+        found[rate] = float((own > threshold(others, rate)).mean()) if rate >= least else None
     return Leak(area, found, least, len(own), len(others), float(test.pvalue))
+
+
+def threshold(others: Floats, rate: float) -> float:
+    """Return the score above which at most a share `rate` of non-members lies: the (floor(rate * n) + 1)-th highest of n."""
+    return float(np.sort(others)[::-1][int(rate * len(others) + 1e-9)])
 
 
 def auc(scores: ArrayLike, members: ArrayLike) -> Any:

@@ -21,7 +21,7 @@ from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, RunInterruptedError, TruncatedCycleWarning
 from ostinato.evaluation import Interval, at_phases, studentised_bootstrap
 
-__all__ = ["Attack", "Shadows", "attack_scores", "halves", "over_pairs", "train_shadows"]
+__all__ = ["Attack", "Progress", "Shadows", "attack_scores", "halves", "lead_of", "over_pairs", "train_shadows"]
 
 Attack = Literal["lira", "lira-offline", "rmia", "rmia-offline", "loss"]
 ATTACKS: tuple[Attack, ...] = ("lira", "lira-offline", "rmia", "rmia-offline", "loss")
@@ -155,6 +155,14 @@ class Shadows:
     inside: Bools
     fresh: NDArray[np.float32]
     weights: tuple[Mapping[str, Tensor], ...] = ()
+
+    def only(self, e: int) -> Shadows:
+        """Return what the models say at one evaluation."""
+        one = slice(e, e + 1)
+        return Shadows(
+            self.steps[one], self.cycle[one], self.phase[one], self.rate[one], self.confidences[one], self.accuracy[one],
+            self.inside, self.fresh[one], self.weights[one],
+        )  # fmt: skip
 
     def auc(self, attack: Attack = "lira", *, points: ArrayLike | None = None, **options: Any) -> Floats:
         """Return the area of an attack at each evaluation on each model, (E, K).
@@ -302,6 +310,11 @@ def _asked(
     )
 
 
+def lead_of(plan: ResolvedPlan) -> str | None:
+    """Return the first target that is a learning rate; None where the plan drives none."""
+    return next((target for target in plan.targets if Address.parse(target).is_rate), None)
+
+
 def _of_others(correct: NDArray[np.bool_], inside: Bools) -> Floats:
     """Return the share of right answers among the points that a model was not trained with, (E, K)."""
     found: Floats = np.where(inside, 0.0, correct).sum(axis=-1) / (~inside).sum(axis=-1)
@@ -314,6 +327,6 @@ def _places(plan: ResolvedPlan, steps: NDArray[np.int64]) -> tuple[NDArray[np.in
     for number, span in enumerate(plan.cycles):
         within = (steps >= span.start) & (steps < span.end)
         cycle[within], phase[within] = number, (steps[within] + 1 - span.start) / (span.end - span.start)
-    lead = next((target for target in plan.targets if Address.parse(target).is_rate), None)
+    lead = lead_of(plan)
     rate = np.full(len(steps), np.nan) if lead is None else np.asarray(plan.curves[lead](steps), dtype=np.float64)
     return cycle, phase, rate

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
-
 from ostinato.training.report.charts import hero_strip, line_stride, score, values_table
+from ostinato.training.report.document import asset, html_document
 from ostinato.training.report.lanes import Lane, build_lanes, lanes_document
 from ostinato.training.report.markup import Markup, data_island, duration, join, number, table, tag
 from ostinato.training.report.members import members_section, part
@@ -36,37 +33,7 @@ def render(report: RunReport) -> str:
     lanes = build_lanes(report)
     body = tag("main", _header(report), _score_section(report, lanes), _members(report), _plan(report), _again(report))
     island = data_island(lanes_document(report, lanes), id_="run-data")
-    script = Markup(_asset("script.js"))
-    foot = tag("footer", tag("p", "Written by ostinato. One file, nothing is loaded from anywhere."))
-    whole = tag("html", _head(report), tag("body", body, foot, island, tag("script", script)), lang="en")
-    return f"<!doctype html>\n{whole}\n"
-
-
-def _asset(name: str) -> str:
-    return files("ostinato.training.report").joinpath(name).read_text(encoding="utf-8").strip()
-
-
-def _hash(source: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() + "'"
-
-
-def _head(report: RunReport) -> Markup:
-    style = _asset("style.css")
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(_asset('script.js'))}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=Markup(policy)),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("link", rel="icon", href="data:,"),
-        tag("title", f"{report.title} · ostinato"),
-        tag("style", Markup(style)),
-    )
+    return html_document(report.title, body, island, script=asset("script.js"))
 
 
 def _header(report: RunReport) -> Markup:
