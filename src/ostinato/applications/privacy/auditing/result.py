@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from ostinato._version import __version__
 from ostinato.applications.privacy.memory import MemoryFit
 from ostinato.evaluation import Interval
 
-__all__ = ["Audit", "Reading", "SnapshotLeak"]
+__all__ = ["Audit", "Reading", "SnapshotLeak", "to_release"]
 
 SCHEMA = "ostinato.audit"
 
@@ -75,6 +75,13 @@ class SnapshotLeak:
             else {"auc": self.stopped, "interval": self.stopped_interval.to_document(), "reached": self.reached},
             "run": None if self.own is None else dict(self.own),
         }
+
+
+def to_release(snapshots: Sequence[SnapshotLeak], tolerance: float) -> int:
+    """Return the place of the snapshot that leaks least among those whose accuracy is within `tolerance` of the best; of equals the first."""
+    best = max(snapshot.reading.accuracy for snapshot in snapshots)
+    good = [place for place, one in enumerate(snapshots) if one.reading.accuracy >= best - tolerance]
+    return min(good, key=lambda place: snapshots[place].reading.auc)
 
 
 @dataclass(frozen=True)

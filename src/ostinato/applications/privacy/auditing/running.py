@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ostinato import controls
-from ostinato.applications.privacy.auditing.result import Audit, Reading, SnapshotLeak
+from ostinato.applications.privacy.auditing.result import Audit, Reading, SnapshotLeak, to_release
 from ostinato.applications.privacy.auditing.subject import Subject, of_config, of_run
 from ostinato.applications.privacy.leaks import FALSE_ALARMS, auc, leak, matched
 from ostinato.applications.privacy.memory import MemoryFit, fit_memory
@@ -83,11 +83,9 @@ def audit(
     snapshots = tuple(
         _snapshot(made, areas, readings[0][e], int(e), (attack, own.get(int(made[0].cycle[e])))) for e in ends
     )
-    best = max(one.reading.accuracy for one in snapshots)
-    good = [place for place, one in enumerate(snapshots) if one.reading.accuracy >= best - tolerance]
     return Audit(
         about.name, about.model, plans[0].digest, attack, models, len(about.labels), FALSE_ALARMS / (models * (len(about.labels) // 2)),
-        readings[0], readings[1] if len(made) > 1 else (), snapshots, min(good, key=lambda place: snapshots[place].reading.auc), tolerance,
+        readings[0], readings[1] if len(made) > 1 else (), snapshots, to_release(snapshots, tolerance), tolerance,
         _memory(plans, made, areas), time.monotonic() - begun,
     )  # fmt: skip
 
