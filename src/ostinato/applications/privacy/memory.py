@@ -17,6 +17,7 @@ __all__ = ["Memory", "MemoryFit", "fit_memory"]
 Places = NDArray[np.int64]
 _BLOCK = 30.0
 """Of the exponent: within a block its exponential is far from overflowing."""
+_MOST = 60
 _NAMES = ("learning", "grip", "forgetting", "scale")
 
 
@@ -126,6 +127,9 @@ class MemoryFit:
 def fit_memory(courses: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike]]) -> MemoryFit:
     """Fit one memory to the leaks measured in one or more runs, by least squares on the logarithms of its constants.
 
+    An area is at most 1, so that scale is at most 0.5. A constant that the runs do not tell, such as the forgetting of a leak that does not breathe,
+    has a wide interval.
+
     Args:
         courses: For each run the rate of each update (T,), the updates after which the leak was measured (E,), and the leaks: (E,), or (E, K)
             of K replicates, such as the pairs of `halves`, the same in every run.
@@ -183,22 +187,29 @@ def _checked(rates: ArrayLike, at: ArrayLike, leaks: ArrayLike) -> tuple[Floats,
 
 
 def _best(runs: Sequence[tuple[Floats, Places, Floats]], start: Floats | None) -> Floats:
-    """Return the logarithms of the constants, from several beginnings unless one is given."""
+    """Return the logarithms of the constants, from several beginnings unless one is given.
+
+    They are kept where courses can tell them apart: what is learnt between a ten-thousandth and all of it in an update, a grip and a forgetting that take
+    at least a fifth of an update, an area of at most 1.
+    """
     from scipy.optimize import least_squares
 
     highest = max(float(rates.max()) for rates, _, _ in runs) or 1.0
     longest = max(float(rates.sum()) for rates, _, _ in runs) or 1.0
-    top = max(float(leaks.max()) for _, _, leaks in runs) - 0.5
+    top = min(max(max(float(leaks.max()) for _, _, leaks in runs) - 0.5, 1e-3), 0.4)
+    lowest = np.log([1e-4 / longest, 1e-2 / longest, 1e-6 / longest / highest, 1e-4])
+    upmost = np.log([5.0 / highest, 5.0 / highest, 5.0 / highest**2, 0.5])
 
     def off(logs: Floats) -> Floats:
-        memory = Memory(*np.exp(np.clip(logs, -60.0, 60.0)).tolist())
+        memory = Memory(*np.exp(logs).tolist())
         return np.concatenate([memory.leak(rates)[at] - leaks for rates, at, leaks in runs])
 
     begins = [start] if start is not None else [
-        np.log([1.0 / longest, speed / longest, share * speed / longest / highest, max(top, 1e-3) * 1.5])
+        np.log([1.0 / longest, speed / longest, share * speed / longest / highest, 1.2 * top])
         for speed in (5.0, 50.0)
         for share in (0.3, 3.0)
     ]  # fmt: skip
-    tried = [least_squares(off, begin, x_scale=1.0) for begin in begins]
+    inside = [np.clip(begin, lowest + 1e-3, upmost - 1e-3) for begin in begins]
+    tried = [least_squares(off, begin, bounds=(lowest, upmost), max_nfev=_MOST) for begin in inside]
     found: Floats = min(tried, key=lambda one: float(one.cost)).x
     return found
