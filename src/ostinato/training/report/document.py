@@ -8,12 +8,21 @@ from importlib.resources import files
 
 from ostinato.training.report.markup import Markup, tag
 
-__all__ = ["asset", "html_document"]
+__all__ = ["asset", "html_document", "section"]
 
 
 def asset(name: str) -> str:
     """Return the text of a file beside this one."""
     return files("ostinato.training.report").joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def section(id_: str, title: str, *inside: object) -> Markup:
+    """Return a section with its heading.
+
+    >>> section("plan", "The plan", "words")
+    '<section id="plan" aria-labelledby="plan-title"><h2 id="plan-title">The plan</h2>words</section>'
+    """
+    return tag("section", tag("h2", title, id=f"{id_}-title"), *inside, id=id_, aria_labelledby=f"{id_}-title")
 
 
 def html_document(title: str, body: Markup, *islands: Markup, script: str = "") -> str:

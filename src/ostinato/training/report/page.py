@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ostinato.training.report.charts import hero_strip, line_stride, score, values_table
-from ostinato.training.report.document import asset, html_document
+from ostinato.training.report.document import asset, html_document, section
 from ostinato.training.report.lanes import Lane, build_lanes, lanes_document
 from ostinato.training.report.markup import Markup, data_island, duration, join, number, table, tag
 from ostinato.training.report.members import members_section, part
@@ -61,10 +61,6 @@ def _facts(report: RunReport) -> Markup:
     return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts")
 
 
-def _section(id_: str, title: str, *inside: object) -> Markup:
-    return tag("section", tag("h2", title, id=f"{id_}-title"), *inside, id=id_, aria_labelledby=f"{id_}-title")
-
-
 def _score_section(report: RunReport, lanes: list[Lane]) -> Markup:
     stride = line_stride(report)
     words = [
@@ -90,7 +86,7 @@ def _score_section(report: RunReport, lanes: list[Lane]) -> Markup:
     how = tag("span", "Move over the lanes, or use the slider: arrow keys step, page keys jump a cycle.", class_="how")
     cursor = tag("div", when, how, tag("div", scrub, class_="track"), class_="reader", id="reader", hidden=True)
     values = tag("details", tag("summary", "Values as a table"), values_table(report, lanes))
-    return _section(
+    return section(
         "score",
         "The rhythm",
         tag("p", *words, class_="hint"),
@@ -108,16 +104,16 @@ def _members(report: RunReport) -> Markup:
             if count == 0
             else f"{count} snapshot{'s' if count != 1 else ''} taken, not evaluated yet."
         )
-        return _section("members", title, tag("p", why, class_="empty"))
+        return section("members", title, tag("p", why, class_="empty"))
     found = part(report.evaluation, "members") or []
     if not found:
-        return _section(
+        return section(
             "members", title, tag("p", "No snapshot was taken, so there are no members to compare.", class_="empty")
         )
     lone = "" if len(found) > 1 else "One snapshot: the ensemble is that member, and there is nothing to disagree with."
     hint = tag("p", lone, class_="hint") if lone else Markup("")
     best = part(report.evaluation, "best_member", "step")
-    return _section("members", title, hint, members_section(report.evaluation, best))
+    return section("members", title, hint, members_section(report.evaluation, best))
 
 
 def _code(title: str, source: str, id_: str) -> Markup:
@@ -130,7 +126,7 @@ def _code(title: str, source: str, id_: str) -> Markup:
 
 def _plan(report: RunReport) -> Markup:
     rows = table(report.plan_rows, caption="Resolved plan", class_="data plan-rows")
-    return _section("plan", "The plan", rows, _code("Resolved plan as TOML", report.plan_toml, "plan-toml"))
+    return section("plan", "The plan", rows, _code("Resolved plan as TOML", report.plan_toml, "plan-toml"))
 
 
 def _again(report: RunReport) -> Markup:
@@ -139,4 +135,4 @@ def _again(report: RunReport) -> Markup:
         blocks.append(_code("Resume it", report.resume_command, "resume-command"))
     rows = [["name", "version or value"], *([k, v] for k, v in report.environment.items())]
     where = [tag("h3", "Environment"), table(rows, caption="Environment")] if report.environment else []
-    return _section("again", "Again", join(blocks), *where)
+    return section("again", "Again", join(blocks), *where)

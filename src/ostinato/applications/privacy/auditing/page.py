@@ -9,7 +9,7 @@ from ostinato.applications.privacy.auditing.picture import draw
 from ostinato.applications.privacy.auditing.result import Audit, SnapshotLeak
 from ostinato.atomic import write_bytes, write_json
 from ostinato.errors import StorageError
-from ostinato.training.report.document import html_document
+from ostinato.training.report.document import html_document, section
 from ostinato.training.report.markup import DASH, Markup, duration, number, percent, table, tag
 
 __all__ = ["render", "save_audit"]
@@ -22,25 +22,22 @@ def render(audit: Audit, picture: bytes | None = None) -> str:
     body = tag(
         "main",
         _header(audit),
-        _section("course", "Phase by phase", tag("div", shown, class_="panel")),
-        _section("snapshots", "Snapshots", tag("p", _HINT, class_="hint"), _snapshots(audit)),
-        _section("memory", "What the rate does to memory", *_memory(audit)) if audit.memory is not None else Markup(""),
-        _section(
+        section("course", "Phase by phase", tag("div", shown, class_="panel")),
+        section("snapshots", "Snapshots", tag("p", _HINT, class_="hint"), _snapshots(audit)),
+        section("memory", "What the rate does to memory", *_memory(audit)) if audit.memory is not None else Markup(""),
+        section(
             "limits", "What this cannot promise", tag("ul", *(tag("li", line, class_="more") for line in audit.limits))
         ),
-        _section("phases", "Every phase", _phases(audit)),
+        section("phases", "Every phase", _phases(audit)),
     )
     return html_document(f"{audit.data} audit", body)
 
 
 _HINT = (
     "Area: the chance that the attack ranks a member above a non-member; 0.5 is a coin. TPR: the share of members that are named at that share of false"
-    " alarms. Intervals are over models. Early-stopped: a constant rate of the same mean where it first is as accurate."
+    " alarms. Intervals are over models. Early-stopped: a constant rate of the same mean where it first is as accurate"
+    " (*: never; where it is most accurate)."
 )
-
-
-def _section(id_: str, title: str, *inside: object) -> Markup:
-    return tag("section", tag("h2", title, id=f"{id_}-title"), *inside, id=id_, aria_labelledby=f"{id_}-title")
 
 
 def _header(audit: Audit) -> Markup:
@@ -54,25 +51,15 @@ def _header(audit: Audit) -> Markup:
         ("plan", audit.plan_digest[:12]), ("wall time", duration(audit.wall_s)),
     ]  # fmt: skip
     listed = tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts")
-    return tag(
-        "header", tag("div", brand, tag("h1", "What the snapshots give away"), about, *words, class_="intro"), listed
-    )
+    intro = tag("div", brand, tag("h1", "What the snapshots give away"), about, *words, class_="intro")
+    return tag("header", tag("div", intro, class_="hero"), listed)
 
 
 def _snapshots(audit: Audit) -> Markup:
     rates = list(audit.snapshots[0].tpr)
     own = any(snapshot.own for snapshot in audit.snapshots)
-    head = [
-        "cycle",
-        "updates",
-        "accuracy",
-        "area",
-        "95 %",
-        *(f"TPR at {100 * rate:g} %" for rate in rates),
-        "loss attack",
-        "early-stopped",
-        "95 %",
-    ]
+    named = [f"TPR at {100 * rate:g} %" for rate in rates]
+    head = ["cycle", "updates", "accuracy", "area (95 %)", *named, "loss attack", "early-stopped (95 %)"]
     rows = [[*head, "this run's own"] if own else head]
     for place, snapshot in enumerate(audit.snapshots):
         rows.append([*_row(snapshot, mark=place == audit.release), *([_own(snapshot)] if own else [])])
@@ -80,19 +67,17 @@ def _snapshots(audit: Audit) -> Markup:
 
 
 def _row(snapshot: SnapshotLeak, *, mark: bool) -> list[str]:
-    reading = snapshot.reading
-    stopped = [DASH, DASH]
+    reading, stopped = snapshot.reading, DASH
     if snapshot.stopped is not None:
-        stopped = [f"{snapshot.stopped:.3f}{'' if snapshot.reached else ' *'}", str(snapshot.stopped_interval)]
+        stopped = f"{snapshot.stopped:.3f}{'' if snapshot.reached else ' *'} ({snapshot.stopped_interval})"
     return [
         f"{reading.cycle + 1}{' (release)' if mark else ''}",
         str(reading.step + 1),
         percent(reading.accuracy, 2),
-        f"{reading.auc:.3f}",
-        str(reading.interval),
+        f"{reading.auc:.3f} ({reading.interval})",
         *(DASH if value is None else percent(value, 2) for value in snapshot.tpr.values()),
         f"{snapshot.loss_auc:.3f}",
-        *stopped,
+        stopped,
     ]
 
 
