@@ -76,24 +76,24 @@ def audit(
 
 def _show(found: Audit) -> None:
     own = any(snapshot.own for snapshot in found.snapshots)
-    rates = [f"TPR at {100 * rate:g} %" for rate in found.snapshots[0].tpr]
-    table = Table(title=f"{found.data}: {found.attack} on {found.models} models", title_justify="left")
-    for name in ("cycle", "accuracy", "area", "95 %", *rates, "early-stopped", *(["this run's"] if own else [])):
+    rates = [f"TPR {100 * rate:g}%" for rate in found.snapshots[0].tpr]
+    title = f"{found.data}: area of {found.attack} on {found.models} models, with its 95 % interval over models"
+    table = Table(title=title, title_justify="left")
+    for name in ("cycle", "accur.", "area", "low", "high", *rates, "stopped", *(["run"] if own else [])):
         table.add_column(name, justify="right")
     for place, snapshot in enumerate(found.snapshots):
         reading = snapshot.reading
         cells = [
             f"{'> ' if place == found.release else ''}{reading.cycle + 1}",
             f"{100 * reading.accuracy:.2f}%",
-            f"{reading.auc:.3f}",
-            str(reading.interval),
+            *(f"{value:.3f}" for value in (reading.auc, reading.interval.low, reading.interval.high)),
             *("-" if value is None else f"{100 * value:.2f}%" for value in snapshot.tpr.values()),
             "-" if snapshot.stopped is None else f"{snapshot.stopped:.3f}",
         ]
         cells += ["-" if snapshot.own is None else f"{snapshot.own['auc']:.3f}"] if own else []
         table.add_row(*cells)
     out.print(table)
-    out.print(found.sentence, style="bold")
+    out.print(found.sentence, style="bold", markup=False)
     for line in (found.comparison, *found.limits):
         if line:
-            out.print(line)
+            out.print(line, markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from lines import ostinato
 from ostinato.applications import privacy
 from ostinato.applications.privacy.auditing.page import render
 from ostinato.applications.privacy.auditing.picture import draw
 from ostinato.applications.privacy.auditing.result import Audit, Reading, SnapshotLeak, to_release
+from ostinato.cli.audit import _show
 from ostinato.errors import ConfigError, DataError
 from ostinato.evaluation import Interval
 from ostinato.training import RunConfig, parse_config, train
@@ -134,10 +137,18 @@ def test_the_page_is_one_file_that_loads_nothing(audited: Audit, tmp_path: Path)
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_command_audits_and_refuses_in_one_line(run: Path, tmp_path: Path) -> None:
+def test_the_command_audits_and_refuses_in_one_line(
+    run: Path, audited: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended = ostinato("audit", run, "--models", "6", "--out", tmp_path / "audit", "--json")
     assert ended.status == 0
     assert ended.document == json.loads((tmp_path / "audit" / "audit.json").read_text())
+    shown = io.StringIO()
+    monkeypatch.setattr("ostinato.cli.audit.out", Console(file=shown, width=80, soft_wrap=True))
+    _show(audited)
+    assert audited.sentence in shown.getvalue()
+    assert "pip install 'ostinato[privacy]'" in shown.getvalue()
+    assert f"> {audited.chosen.reading.cycle + 1}" in shown.getvalue()
     for words, told in (
         (["audit", tmp_path / "none"], "holds no run"),
         (["audit", run, "--total", "9ep"], "--total: a run is audited as it was trained"),
