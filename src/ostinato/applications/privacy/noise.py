@@ -29,10 +29,6 @@ class ScheduledNoise:
     Args:
         optimizer: What Opacus made: it has ``noise_multiplier`` and ``max_grad_norm``.
 
-    Attributes:
-        noise_multiplier: Standard deviation of the noise, in clipping norms.
-        max_grad_norm: Largest norm of one example's gradient.
-
     Raises:
         ConfigError: `optimizer` has none.
     """
@@ -47,6 +43,7 @@ class ScheduledNoise:
 
     @property
     def noise_multiplier(self) -> float:
+        """Standard deviation of the noise, in clipping norms."""
         return float(self._optimizer.noise_multiplier)
 
     @noise_multiplier.setter
@@ -55,6 +52,7 @@ class ScheduledNoise:
 
     @property
     def max_grad_norm(self) -> float:
+        """Largest norm of one example's gradient."""
         return float(self._optimizer.max_grad_norm)
 
     @max_grad_norm.setter
