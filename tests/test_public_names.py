@@ -26,6 +26,11 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.applications.federated": {
         "Federation", "LocalRound", "PeriodicAveraging", "Phases", "SimulationResult", "batches_of", "merge", "partitions", "simulate",
     },
+    "ostinato.applications.privacy": {
+        "Audit", "Leak", "Memory", "MemoryFit", "ScheduledNoise", "Shadows", "attack_scores", "auc", "audit", "confidence", "epsilon", "fit_memory", "halves", "leak", "lira", "log_probability", "matched",
+        "over_pairs", "rmia", "save_audit", "train_shadows",
+    },
+    "ostinato.applications.privacy.auditing": {"Audit", "audit", "save_audit"},
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",
@@ -82,6 +87,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.batchnorm_momentum": {"STUDY"},
     "ostinato.studies.federated_phase": {"STUDY"},
     "ostinato.studies.moving_landscape": {"STUDY"},
+    "ostinato.studies.membership_breathing": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},
     "ostinato.storage": {
         "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",

@@ -18,7 +18,7 @@ from running import fingerprint, tree
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("default")
-COMMANDS = ["train", "compare", "range-test", "preview", "evaluate", "export", "fold", "bench"]
+COMMANDS = ["train", "compare", "range-test", "preview", "evaluate", "audit", "export", "fold", "bench"]
 STUDY = ["list", "run", "freeze", "amend", "pilot", "instruments", "report"]
 
 

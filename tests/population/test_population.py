@@ -255,6 +255,19 @@ def test_scores_are_those_of_evaluation_and_come_at_the_steps_asked_for() -> Non
     assert set(every.metrics) == {"train_loss", "top"}
 
 
+def test_weights_are_kept_at_the_steps_asked_for() -> None:
+    plans = [plan(count=2), plan(count=3)]
+    kept = train(plain_mlp, plans, DATA, batch_size=16, compile=False, snapshots=[3, 10])
+    assert [list(kept.snapshots(k)) for k in range(2)] == [[3, 10, 23]] * 2
+    troughs = train(plain_mlp, plans, DATA, batch_size=16, compile=False, snapshots="troughs")
+    assert list(troughs.snapshots(1)) == [7, 15, 23]
+    assert_same(kept.snapshots(1)[23], kept.member(1))
+    stopped = train(plain_mlp, plans, DATA, batch_size=16, compile=False, steps=4)
+    assert_same(kept.snapshots(0)[3], stopped.member(0))
+    with pytest.raises(ConfigError, match="snapshots: got the step 24, expected whole numbers from 0 to 23"):
+        train(plain_mlp, plans, DATA, batch_size=16, snapshots=[24])
+
+
 def test_training_leaves_the_random_states_alone_and_tells_progress() -> None:
     torch.manual_seed(3)
     before, told = torch.get_rng_state(), []

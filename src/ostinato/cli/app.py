@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from ostinato._version import __version__
-from ostinato.cli import bench, compare, evaluate, export, fold, preview, range_test, search, study, train
+from ostinato.cli import audit, bench, compare, evaluate, export, fold, preview, range_test, search, study, train
 from ostinato.errors import FollowedError, OstinatoError, OstinatoWarning, RunInterruptedError
 
 __all__ = ["app", "run"]
@@ -37,6 +37,7 @@ for _command in (
     preview.preview,
     search.search,
     evaluate.evaluate,
+    audit.audit,
     export.export,
     fold.fold,
     bench.bench,

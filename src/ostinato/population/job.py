@@ -90,7 +90,7 @@ def make_job(
     steps: int | None,
     evaluate: Evaluate,
     metrics: Mapping[str, Metric] | None,
-    snapshots: bool,
+    snapshots: bool | Evaluate,
     subsets: Sequence[Sequence[int]] | NDArray[np.int64] | None,
 ) -> Job:
     """Check everything that can be checked before a model is made."""
@@ -109,32 +109,41 @@ def make_job(
                 f"steps: got {steps}, but plan {k} has a total of {plan.total}; leave steps out, or lengthen the plan"
             )
     evaluate = _checked_evaluate(evaluate, max(totals))
+    if not isinstance(snapshots, bool):
+        snapshots = _checked_evaluate(snapshots, max(totals), "snapshots")
     pairs = list(zip(resolved, totals, strict=True))
     scored = tuple(frozenset(chosen_steps(plan, total, evaluate)) for plan, total in pairs)
-    ends = tuple(frozenset(step for step in plan.snapshots if snapshots and step < total) for plan, total in pairs)
+    kept = tuple(_kept(plan, total, snapshots) for plan, total in pairs)
     return Job(
-        make_model, tuple(resolved), totals, chosen, arrays, loss, optimizer, dict(options or {}), batch_size, drop_last, rows, scored, ends, metrics
+        make_model, tuple(resolved), totals, chosen, arrays, loss, optimizer, dict(options or {}), batch_size, drop_last, rows, scored, kept, metrics
     )  # fmt: skip
 
 
-def _checked_evaluate(evaluate: Any, longest: int) -> Evaluate:
-    """Return when to score, in plain numbers."""
+def _kept(plan: ResolvedPlan, total: int, snapshots: bool | Evaluate) -> frozenset[int]:
+    """Return the steps after which a member's weights are kept."""
+    if isinstance(snapshots, bool):
+        return frozenset(step for step in plan.snapshots if snapshots and step < total)
+    return frozenset(chosen_steps(plan, total, snapshots))
+
+
+def _checked_evaluate(evaluate: Any, longest: int, what: str = "evaluate") -> Evaluate:
+    """Return when to score, or to keep weights, in plain numbers."""
     if callable(evaluate):
         return evaluate  # type: ignore[no-any-return]
     if isinstance(evaluate, str):
         if evaluate not in EVENTS:
             raise ConfigError(
-                f"evaluate: got {evaluate!r}{suggest(evaluate, EVENTS)}; or a number N for every N steps, or the steps themselves"
+                f"{what}: got {evaluate!r}{suggest(evaluate, EVENTS)}; or a number N for every N steps, or the steps themselves"
             )
         return evaluate
     if _is_whole(evaluate) and evaluate >= 1:
         return int(evaluate)
     if not isinstance(evaluate, Iterable):
-        raise ConfigError(f"evaluate: got {evaluate!r}, expected a whole number > 0 of steps, or the steps themselves")
+        raise ConfigError(f"{what}: got {evaluate!r}, expected a whole number > 0 of steps, or the steps themselves")
     steps = list(evaluate)
     for step in steps:
         if not _is_whole(step) or not 0 <= step < longest:
-            raise ConfigError(f"evaluate: got the step {step!r}, expected whole numbers from 0 to {longest - 1}")
+            raise ConfigError(f"{what}: got the step {step!r}, expected whole numbers from 0 to {longest - 1}")
     return [int(step) for step in steps]
 
 

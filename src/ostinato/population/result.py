@@ -97,7 +97,7 @@ class PopulationResult:
         return self.metrics[metric][np.arange(len(self)), np.searchsorted(self.steps, self.totals - 1)]
 
     def snapshots(self, k: int) -> dict[int, dict[str, Tensor]]:
-        """Return member `k`'s snapshots: the last step of each cycle to a state_dict. Empty unless they were asked for."""
+        """Return member `k`'s snapshots: from step (the last ones of its cycles, unless others were asked for) to state_dict; empty without."""
         self._check(k)
         kept = self._saved.get(k, {})
         return {

@@ -48,7 +48,7 @@ def train(
     steps: int | None = None,
     evaluate: Evaluate = "ends",
     metrics: Mapping[str, Metric] | None = None,
-    snapshots: bool = False,
+    snapshots: bool | Evaluate = False,
     subsets: Sequence[Sequence[int]] | NDArray[np.int64] | None = None,
     memory_limit: int | None = None,
     compile: Literal["auto"] | bool = "auto",
@@ -80,7 +80,8 @@ def train(
         evaluate: When a member is scored: ``"ends"``, ``"peaks"`` or ``"troughs"`` of its cycles, ``"last"``, every N steps, given steps, or a
             function of its resolved plan. It always is after its last update.
         metrics: Functions of test outputs and targets that return one number, by name; by default ``error`` and ``nll`` for classes, ``mse`` otherwise.
-        snapshots: Keep every member's weights at the ends of its cycles.
+        snapshots: Keep every member's weights at the ends of its cycles (True), or when `evaluate` says it in the same words: at given steps,
+            every N steps, by a function of its resolved plan, and after its last update.
         subsets: For every member the examples that it trains on, all equally many; by default all.
         memory_limit: Bytes to stay below, roughly; members are trained in chunks then, with the same results. By default half of the free memory.
         compile: ``"auto"`` decides from the number of steps, members and weights.
@@ -142,7 +143,7 @@ def single(
     steps: int | None = None,
     evaluate: Evaluate = "ends",
     metrics: Mapping[str, Metric] | None = None,
-    snapshots: bool = False,
+    snapshots: bool | Evaluate = False,
     subset: Sequence[int] | NDArray[np.int64] | None = None,
     stop: Stop | None = None,
 ) -> PopulationResult:

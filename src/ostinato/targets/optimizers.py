@@ -33,11 +33,12 @@ class UnselectedError(TargetError):
 
 
 def as_optimizer(value: object) -> torch.optim.Optimizer | None:
-    """Return the optimizer that `value` is or wraps (as Fabric's and Accelerate's do), else None."""
+    """Return the optimizer that `value` is or wraps (as Fabric's, Accelerate's and Opacus's do), else None."""
     if isinstance(value, torch.optim.Optimizer) or hasattr(type(value), "param_groups"):
-        inner = getattr(value, "optimizer", None)
-        if inner is not value and isinstance(inner, torch.optim.Optimizer):
-            return as_optimizer(inner)
+        for name in ("optimizer", "original_optimizer"):
+            inner = getattr(value, name, None)
+            if inner is not value and isinstance(inner, torch.optim.Optimizer):
+                return as_optimizer(inner)
     return value if isinstance(value, torch.optim.Optimizer) else None
 
 

@@ -25,6 +25,7 @@ NAMES = (
     "moving-landscape",
     "folding",
     "federated-phase",
+    "membership-breathing",
 )
 """Every study, in the order of the page of evidence."""
 

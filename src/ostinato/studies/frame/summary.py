@@ -16,10 +16,10 @@ from ostinato.studies.frame.study import Study
 
 __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 
-_DECIMALS = {"nll_gap": 5}
+_DECIMALS = {"nll_gap": 5, "auc": 4, "loss_auc": 4, "rmia_auc": 4}
 _SHARES = (
     "error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trough_error", "peak_error", "cycle_error",
-    "trapped", "far", "miss", "balanced_error", "last_cycle_mean", "average_precision",
+    "trapped", "far", "miss", "balanced_error", "last_cycle_mean", "average_precision", "tpr",
 )  # fmt: skip
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""

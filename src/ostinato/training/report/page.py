@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
-
 from ostinato.training.report.charts import hero_strip, line_stride, score, values_table
+from ostinato.training.report.document import asset, html_document, section
 from ostinato.training.report.lanes import Lane, build_lanes, lanes_document
 from ostinato.training.report.markup import Markup, data_island, duration, join, number, table, tag
 from ostinato.training.report.members import members_section, part
@@ -36,37 +33,7 @@ def render(report: RunReport) -> str:
     lanes = build_lanes(report)
     body = tag("main", _header(report), _score_section(report, lanes), _members(report), _plan(report), _again(report))
     island = data_island(lanes_document(report, lanes), id_="run-data")
-    script = Markup(_asset("script.js"))
-    foot = tag("footer", tag("p", "Written by ostinato. One file, nothing is loaded from anywhere."))
-    whole = tag("html", _head(report), tag("body", body, foot, island, tag("script", script)), lang="en")
-    return f"<!doctype html>\n{whole}\n"
-
-
-def _asset(name: str) -> str:
-    return files("ostinato.training.report").joinpath(name).read_text(encoding="utf-8").strip()
-
-
-def _hash(source: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() + "'"
-
-
-def _head(report: RunReport) -> Markup:
-    style = _asset("style.css")
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(_asset('script.js'))}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=Markup(policy)),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("link", rel="icon", href="data:,"),
-        tag("title", f"{report.title} · ostinato"),
-        tag("style", Markup(style)),
-    )
+    return html_document(report.title, body, island, script=asset("script.js"))
 
 
 def _header(report: RunReport) -> Markup:
@@ -94,10 +61,6 @@ def _facts(report: RunReport) -> Markup:
     return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts")
 
 
-def _section(id_: str, title: str, *inside: object) -> Markup:
-    return tag("section", tag("h2", title, id=f"{id_}-title"), *inside, id=id_, aria_labelledby=f"{id_}-title")
-
-
 def _score_section(report: RunReport, lanes: list[Lane]) -> Markup:
     stride = line_stride(report)
     words = [
@@ -123,7 +86,7 @@ def _score_section(report: RunReport, lanes: list[Lane]) -> Markup:
     how = tag("span", "Move over the lanes, or use the slider: arrow keys step, page keys jump a cycle.", class_="how")
     cursor = tag("div", when, how, tag("div", scrub, class_="track"), class_="reader", id="reader", hidden=True)
     values = tag("details", tag("summary", "Values as a table"), values_table(report, lanes))
-    return _section(
+    return section(
         "score",
         "The rhythm",
         tag("p", *words, class_="hint"),
@@ -141,16 +104,16 @@ def _members(report: RunReport) -> Markup:
             if count == 0
             else f"{count} snapshot{'s' if count != 1 else ''} taken, not evaluated yet."
         )
-        return _section("members", title, tag("p", why, class_="empty"))
+        return section("members", title, tag("p", why, class_="empty"))
     found = part(report.evaluation, "members") or []
     if not found:
-        return _section(
+        return section(
             "members", title, tag("p", "No snapshot was taken, so there are no members to compare.", class_="empty")
         )
     lone = "" if len(found) > 1 else "One snapshot: the ensemble is that member, and there is nothing to disagree with."
     hint = tag("p", lone, class_="hint") if lone else Markup("")
     best = part(report.evaluation, "best_member", "step")
-    return _section("members", title, hint, members_section(report.evaluation, best))
+    return section("members", title, hint, members_section(report.evaluation, best))
 
 
 def _code(title: str, source: str, id_: str) -> Markup:
@@ -163,7 +126,7 @@ def _code(title: str, source: str, id_: str) -> Markup:
 
 def _plan(report: RunReport) -> Markup:
     rows = table(report.plan_rows, caption="Resolved plan", class_="data plan-rows")
-    return _section("plan", "The plan", rows, _code("Resolved plan as TOML", report.plan_toml, "plan-toml"))
+    return section("plan", "The plan", rows, _code("Resolved plan as TOML", report.plan_toml, "plan-toml"))
 
 
 def _again(report: RunReport) -> Markup:
@@ -172,4 +135,4 @@ def _again(report: RunReport) -> Markup:
         blocks.append(_code("Resume it", report.resume_command, "resume-command"))
     rows = [["name", "version or value"], *([k, v] for k, v in report.environment.items())]
     where = [tag("h3", "Environment"), table(rows, caption="Environment")] if report.environment else []
-    return _section("again", "Again", join(blocks), *where)
+    return section("again", "Again", join(blocks), *where)
