@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from textwrap import fill
 
 from ostinato.atomic import write_bytes
 from ostinato.studies.frame.judging import Finding, Judgement
@@ -15,6 +16,7 @@ _COLOURS = {"primary": "#b3261e", "required": "#b3261e", "literal": "#7a5c00", "
 _WIDE = 40.0
 """From so many margins on, effects are drawn on an axis that is logarithmic outside of the margin."""
 _PANEL, _LETTER = 3.9, 0.07  # inches of a panel beside its labels, and of a letter
+_TITLE = 62  # letters of a line of a panel's title
 
 
 def draw(summary: Summary, folder: Path) -> Path:
@@ -58,7 +60,7 @@ def _panel(ax: object, judgement: Judgement, metric: str) -> None:
         ax.set_xscale("symlog", linthresh=2 * margin)
     ax.set_yticks([-place for place in range(len(findings))], [found.contrast.name for found in findings])
     assert judgement.verdict is not None
-    ax.set_title(f"{judgement.regime.title}: {judgement.verdict.verdict}", fontsize=9, loc="left")
+    ax.set_title(fill(f"{judgement.regime.title}: {judgement.verdict.verdict}", _TITLE), fontsize=9, loc="left")
     unit = f" in {unit_of(metric)}" if unit_of(metric) else ""
     ax.set_xlabel(f"difference of {metric}{unit}; right of the dashed line as claimed", fontsize=8)
     ax.spines[["top", "right", "left"]].set_visible(False)
