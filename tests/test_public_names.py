@@ -22,6 +22,9 @@ PUBLIC: dict[str, set[str]] = {
         "share",
     },
     "ostinato.applications.federated": {"LocalRound", "PeriodicAveraging", "Phases", "merge"},
+    "ostinato.applications.reinforcement": {
+        "Difficulty", "Grid", "PARAMETERS", "PlanCallback", "Returns", "environments", "interquartile_mean", "stratified_bootstrap",
+    },
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",
@@ -67,6 +70,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.adam_cycles": {"STUDY"},
     "ostinato.studies.phase_lock": {"STUDY"},
     "ostinato.studies.restart_shapes": {"STUDY"},
+    "ostinato.studies.rl_curriculum": {"STUDY"},
     "ostinato.studies.antiphase_regularisation": {"STUDY"},
     "ostinato.studies.weight_decay_escape": {"STUDY"},
     "ostinato.studies.weight_decay_phase": {"STUDY"},

@@ -30,7 +30,7 @@ PARAMETERS: Mapping[str, Parameters] = {
 class Difficulty(gym.Wrapper[Any, Any, Any, Any]):
     """Gives an environment a difficulty d in [0, 1], and a state that can be saved.
 
-    A parameter with the ends (a, b) becomes a + (b - a)·d. Known are CartPole (pole length 0.5 to 0.1, pole mass 0.1 to 0.2, force 10 to 15; what
+    A parameter with the ends (a, b) becomes a·(1 - d) + b·d. Known are CartPole (pole length 0.5 to 0.1, pole mass 0.1 to 0.2, force 10 to 15; what
     follows from them, ``total_mass`` and ``polemass_length``, is computed anew), Acrobot (lengths and masses of the links 1 to 1.4, centres
     of mass in the middle) and LunarLander (gravity -8 to -11.5, wind 0 to 15, turbulence 0 to 1.5). At difficulty 0 CartPole and
     Acrobot are Gymnasium's own.
@@ -92,7 +92,7 @@ class Difficulty(gym.Wrapper[Any, Any, Any, Any]):
         self.in_force = self.difficulty
         bare = self.unwrapped
         for name, (easy, hard) in self.parameters.items():
-            setattr(bare, name, easy + (hard - easy) * self.in_force)
+            setattr(bare, name, easy * (1.0 - self.in_force) + hard * self.in_force)
         _derive(bare)
         return self.env.reset(seed=seed, options=options)
 

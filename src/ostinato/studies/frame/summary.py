@@ -16,12 +16,15 @@ from ostinato.studies.frame.study import Study
 
 __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 
-_DECIMALS = {"nll_gap": 5}
+_RETURNS = ("shortfall", "shortfall_mid", "shortfall_end", "shortfall_easiest", "shortfall_hardest")
+"""What is missing to the highest return of an episode."""
+
+_DECIMALS = {"nll_gap": 5, **dict.fromkeys(_RETURNS, 1)}
 _SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trapped")
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
 
-_DECADES = ("gap", "gap_excess", "gap_cycle", "gap_peak", "gap_time")
+_DECADES = ("gap", "gap_excess", "gap_cycle", "gap_peak", "gap_time", "quadratic", "quadratic_noisy")
 """Differences of decimal logarithms."""
 
 
@@ -113,4 +116,6 @@ def unit_of(metric: str) -> str:
         return "% IQR"
     if metric in _DECADES:
         return "decades"
+    if metric in _RETURNS:
+        return "of return"
     return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""
