@@ -16,7 +16,6 @@ PUBLIC: dict[str, set[str]] = {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "balanced", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
-    "ostinato.applications.federated": {"LocalRound", "Phases", "merge"},
     "ostinato.applications.landscapes": {
         "Descent", "DoubleWells", "Logistic", "MovingQuadratic", "Plateau", "Problem", "Quadratic", "Rosenbrock", "Saddle", "Share", "Times", "descend",
         "share",

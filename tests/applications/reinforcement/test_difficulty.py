@@ -82,7 +82,7 @@ def test_the_lander_gets_its_wind() -> None:
 
 
 def test_bad_input_is_one_clear_line() -> None:
-    with pytest.raises(ConfigError, match="PendulumEnv has no known difficulty .there are CartPoleEnv, AcrobotEnv"):
+    with pytest.raises(ConfigError, match=r"PendulumEnv has no known difficulty \(there are CartPoleEnv, AcrobotEnv"):
         Difficulty(gym.make("Pendulum-v1"))
     with pytest.raises(TargetError, match="PendulumEnv has no parameter 'mass'"):
         Difficulty(gym.make("Pendulum-v1"), parameters={"mass": (1.0, 2.0)})

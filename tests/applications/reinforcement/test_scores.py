@@ -31,7 +31,7 @@ def test_runs_are_resampled_within_tasks() -> None:
 def test_bad_scores_are_refused() -> None:
     with pytest.raises(DataError, match="expected at least one and all finite"):
         interquartile_mean([])
-    with pytest.raises(DataError, match="expected .runs, tasks. with at least 2 runs"):
+    with pytest.raises(DataError, match=r"expected \(runs, tasks\) with at least 2 runs"):
         stratified_bootstrap([[1.0, 2.0]])
 
 

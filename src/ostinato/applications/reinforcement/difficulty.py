@@ -55,9 +55,7 @@ class Difficulty(gym.Wrapper[Any, Any, Any, Any]):
     (0.1, 1.2, True)
     """
 
-    def __init__(
-        self, env: gym.Env[Any, Any], difficulty: float = 0.0, parameters: Parameters | None = None
-    ) -> None:
+    def __init__(self, env: gym.Env[Any, Any], difficulty: float = 0.0, parameters: Parameters | None = None) -> None:
         super().__init__(env)
         self.parameters = _known(env.unwrapped) if parameters is None else dict(parameters)
         for name in self.parameters:

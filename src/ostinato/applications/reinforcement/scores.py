@@ -31,9 +31,7 @@ def interquartile_mean(scores: ArrayLike) -> float:
     return float(_middle(_checked(scores).reshape(1, -1))[0])
 
 
-def stratified_bootstrap(
-    scores: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
+def stratified_bootstrap(scores: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
     """Return the percentile interval of the interquartile mean, runs resampled within each task.
 
     Args:

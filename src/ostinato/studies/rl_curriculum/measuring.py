@@ -28,6 +28,8 @@ LONGEST = 500.0
 """The highest return of CartPole-v1, that of the longest episode."""
 
 _PHASES = 8
+_NEVER = 1_000_000
+"""Rollouts between two logs: none is written, and what was read stays in the logger."""
 
 
 def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[tuple[Cell, ...]]:
@@ -43,7 +45,9 @@ def measure(request: Request) -> Iterator[Measurement]:
             plan = plan_of(cell.arm, cell.settings["peak"], request.parameters)
             watch = _trained(plan, cell.seed, request.parameters)
             if watch is None:
-                yield Measurement(cell, {}, (plan.resolve().digest,), status="diverged", wall_s=time.monotonic() - begun)
+                yield Measurement(
+                    cell, {}, (plan.resolve().digest,), status="diverged", wall_s=time.monotonic() - begun
+                )
                 continue
             metrics = metrics_of(_readings(watch, request.parameters))
             if cell.arm in quadratics.ARMS and request.stage == "confirming":
@@ -79,7 +83,7 @@ def _trained(plan: Plan, seed: int, parameters: Mapping[str, Any]) -> Watch | No
         lambda update: grid.returns(model, seed=own + update), frozenset(readings_at(parameters)), parameters["curvature_every"]
     )  # fmt: skip
     try:
-        model.learn(plan.resolve().total, callback=[watch, PlanCallback(plan)], log_interval=None)
+        model.learn(plan.resolve().total, callback=[watch, PlanCallback(plan)], log_interval=_NEVER)
     except ValueError:  # torch's distributions refuse logits that are not finite
         if all(torch.isfinite(weights).all() for weights in model.policy.parameters()):
             raise
@@ -124,7 +128,7 @@ def metrics_of(readings: Readings) -> dict[str, float]:
     ``shortfall`` is 500 less the return, mean over the grid and the eight phases: small is good. ``shortfall_mid`` and ``shortfall_end`` are its values
     at the hardest and the easiest phase of the cycle, ``shortfall_easiest`` and ``shortfall_hardest`` at the ends of the grid. ``coupling`` is the
     correlation of rate and difficulty in force; ``sharp_when_hard`` and ``far_when_hard`` are those of difficulty with the logarithms of
-    curvature and of the KL divergence of an update.
+    curvature and of the KL divergence of an update, less their straight trends.
     """
     short = LONGEST - readings.returns
     every = len(readings.difficulty) // len(readings.curvature)
@@ -135,13 +139,16 @@ def metrics_of(readings: Readings) -> dict[str, float]:
         "shortfall_easiest": float(short[:, 0].mean()),
         "shortfall_hardest": float(short[:, -1].mean()),
         "coupling": _correlation(readings.rate, readings.difficulty),
-        "sharp_when_hard": _correlation(_log(readings.curvature), readings.difficulty[every - 1 :: every]),
-        "far_when_hard": _correlation(_log(readings.kl), readings.difficulty),
+        "sharp_when_hard": _correlation(_trendless(readings.curvature), readings.difficulty[every - 1 :: every]),
+        "far_when_hard": _correlation(_trendless(readings.kl), readings.difficulty),
     }
 
 
-def _log(values: Floats) -> Floats:
-    return np.log(np.maximum(values, 1e-12))
+def _trendless(values: Floats) -> Floats:
+    """Return logarithms less their straight trend: both grow as training goes on."""
+    logs, places = np.log(np.maximum(values, 1e-12)), np.arange(len(values))
+    found: Floats = logs - np.polyval(np.polyfit(places, logs, 1), places) if len(values) > 2 else logs
+    return found
 
 
 def _correlation(one: Floats, other: Floats) -> float:

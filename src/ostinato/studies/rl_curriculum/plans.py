@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ostinato.core.bindings import Binding, Scale, mirror, wave
+from ostinato.core.bindings import Binding, mirror, wave
 from ostinato.core.cycles import Cycle
 from ostinato.core.plan import Plan
+from ostinato.core.schedules import Scale
 from ostinato.errors import ConfigError
 
 __all__ = ["LOWEST", "plan_of", "rate_of", "steps_of"]

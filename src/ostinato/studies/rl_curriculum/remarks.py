@@ -38,7 +38,9 @@ def table(records: Records) -> list[str]:
     phases = [f"{(place + 1) / 8:g}" for place in range(8)]
     lines = [
         "Mean return (of 500) over the last cycle by difficulty of the grid, and over the grid by phase of the cycle (difficulty is highest at 0.5):\n",
-        "| arm | " + " | ".join([*(f"difficulty {level:g}" for level in levels), *(f"phase {p}" for p in phases)]) + " |",
+        "| arm | "
+        + " | ".join([*(f"difficulty {level:g}" for level in levels), *(f"phase {p}" for p in phases)])
+        + " |",
         "|---" * (1 + len(levels) + len(phases)) + "|",
     ]
     for arm in SPEC.arms:
@@ -73,14 +75,17 @@ def _gain(by_arm: Mapping[str, Records], metric: str) -> float:
 def _sharpness(constant: Records) -> str:
     """Return whether the claim's premise holds where no rate confuses it."""
     told, holds = [], []
-    for metric, what in (("sharp_when_hard", "the policy's curvature"), ("far_when_hard", "the KL divergence of an update")):
+    for metric, what in (
+        ("sharp_when_hard", "the policy's curvature"),
+        ("far_when_hard", "the KL divergence of an update"),
+    ):
         values = [record["metrics"][metric] for record in _done(constant)]
         interval = evaluation.studentised_bootstrap(values, seed=0)
         told.append(f"{what} {np.mean(values):+.2f} ({interval.low:+.2f} to {interval.high:+.2f})")
         holds.append(interval.low > 0.0)
     answer = "holds" if all(holds) else "does not hold" if not any(holds) else "holds for one of the two only"
     return (
-        "Hard means sharp? That is an assumption of the claim. At the constant rate, from the second cycle on, the difficulty in force correlates with the logarithm of"
+        "Hard means sharp? That is an assumption of the claim. At the constant rate, from the second cycle on, the difficulty in force correlates with the logarithm, less its trend, of"
         f" {' and of '.join(told)}: the assumption {answer} here."
     )
 
