@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch", "policy_curvature"]
 
-_ITERATIONS = 6
+_ITERATIONS = 10
 
 
 class Watch(BaseCallback):
@@ -65,7 +65,8 @@ class Watch(BaseCallback):
 def policy_curvature(model: Any) -> float:
     """Return the largest eigenvalue of the Fisher information of a policy over finitely many actions, on its last rollout's observations.
 
-    It is the curvature of KL(policy now, policy) in the weights, by power iteration (6 products, a fixed start); no global random number is drawn.
+    It is the curvature of KL(policy now, policy) in the weights, by power iteration (10 products from a fixed start: a few percent low at
+    most); no global random number is drawn.
     """
     policy = model.policy
     seen = torch.as_tensor(model.rollout_buffer.observations).reshape(-1, *model.observation_space.shape)
