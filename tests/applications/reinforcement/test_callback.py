@@ -194,7 +194,9 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     ):
         with pytest.raises(error, match=message):
             plain.learn(64, callback=PlanCallback(plan), log_interval=None)
-    with pytest.raises(DomainError, match=r"environment.difficulty: 1.19509 at step 9, expected a difficulty in \[0, 1\]"):
+    with pytest.raises(
+        DomainError, match=r"environment.difficulty: 1.19509 at step 9, expected a difficulty in \[0, 1\]"
+    ):
         PlanCallback(plan_of(64, environment__difficulty=ost.wave(0.0, 2.0)))
     plan = plan_of(64, optimizer__lr=ost.wave(0.0, 1e-3))
     with pytest.raises(ConfigError, match="got DQN, expected an on-policy algorithm"):
