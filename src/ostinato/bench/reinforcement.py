@@ -41,7 +41,7 @@ def plan_of(steps: int) -> Plan:
     )
 
 
-def _rollouts_of(callback: BaseCallback) -> Callable[[], None]:
+def rollouts_of(callback: BaseCallback) -> Callable[[], None]:
     """Return what a rollout asks of a callback: its start, a step for all environments at a time, its end."""
     model = PPO("MlpPolicy", environments("CartPole-v1", _ENVIRONMENTS), n_steps=_STEPS, batch_size=256, seed=0, device="cpu")  # fmt: skip
     callback.init_callback(model)
@@ -83,9 +83,9 @@ def measure(*, calls: int = _CALLS, rounds: int = 11) -> Row:
     torch.set_num_threads(1)
     try:
         steps = _ENVIRONMENTS * _STEPS * calls * (rounds + 2)
-        ours = _rollouts_of(PlanCallback(plan_of(steps)))
+        ours = rollouts_of(PlanCallback(plan_of(steps)))
         timing = interleaved(ours, _whole_rollouts(), calls=calls, peer_calls=max(1, calls // 100), rounds=rounds)
-        nothing = interleaved(ours, _rollouts_of(_Nothing()), calls=1, rounds=rounds)
+        nothing = interleaved(ours, rollouts_of(_Nothing()), calls=1, rounds=rounds)
     finally:
         torch.set_num_threads(threads)
     detail = {
