@@ -31,6 +31,9 @@ PUBLIC: dict[str, set[str]] = {
         "over_pairs", "rmia", "save_audit", "train_shadows",
     },
     "ostinato.applications.privacy.auditing": {"Audit", "audit", "save_audit"},
+    "ostinato.applications.reinforcement": {
+        "Difficulty", "Grid", "PARAMETERS", "PlanCallback", "Returns", "environments", "interquartile_mean", "stratified_bootstrap",
+    },
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",
@@ -81,6 +84,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.adam_cycles": {"STUDY"},
     "ostinato.studies.phase_lock": {"STUDY"},
     "ostinato.studies.restart_shapes": {"STUDY"},
+    "ostinato.studies.rl_curriculum": {"STUDY"},
     "ostinato.studies.antiphase_regularisation": {"STUDY"},
     "ostinato.studies.weight_decay_escape": {"STUDY"},
     "ostinato.studies.weight_decay_phase": {"STUDY"},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.bench import BENCHMARKS, Row, concert, harness, interleaved, landscapes, run, suite
+from ostinato.bench import BENCHMARKS, Row, concert, harness, interleaved, landscapes, reinforcement, run, suite
 from ostinato.bench.concert import RATE, SIX
 from ostinato.bench.overhead import eight_bindings, torch_schedulers
 from ostinato.bench.page import render_page
@@ -92,6 +92,16 @@ def test_the_landscapes_bench_makes_the_runs_of_its_peer() -> None:
     for arm in landscapes.arms_of(40):
         *_, last = landscapes.plain(arm, 2, 4, 40)
         assert found.positions[found.place(arm), 2] == pytest.approx(last[0].numpy(), rel=1e-9)
+
+
+def test_the_reinforcement_bench_asks_the_callback_for_what_a_rollout_asks() -> None:
+    row = reinforcement.measure(calls=2, rounds=1)
+    assert (row.name, row.reach) == ("reinforcement", 0.01)
+    callback = reinforcement.PlanCallback(reinforcement.plan_of(10 * 256))
+    rollout = reinforcement.rollouts_of(callback)
+    for done in (1, 2):
+        rollout()
+        assert callback.count == done * 256 - 8  # the update's values hold until the next rollout begins
 
 
 @pytest.mark.parametrize("name", sorted(torch_schedulers(1)))

@@ -25,9 +25,9 @@ fashion = pytest.mark.skipif(
     "OSTINATO_DATA" not in __import__("os").environ, reason="needs Fashion-MNIST (OSTINATO_DATA)"
 )
 
-NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape", "folding"}
+NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape", "folding", "rl-curriculum"}
 """Studies that need no Fashion-MNIST."""
-WITH_A_TABLE = {"phase-lock", "adam-cycles", "federated-phase", "moving-landscape"}
+WITH_A_TABLE = {"phase-lock", "adam-cycles", "federated-phase", "moving-landscape", "rl-curriculum"}
 ACROSS_REGIMES = {"antiphase-regularisation", "adam-cycles", "weight-decay-escape"}
 
 

@@ -41,10 +41,12 @@ PROBABILITY = Domain("a probability", 0.0, 1.0)
 BETA = Domain("a number", 0.0, 1.0, open_high=True)
 RATE = Domain("a number", 0.0, math.inf)
 STRENGTH = Domain("a strength", 0.0, 1.0)
+DIFFICULTY = Domain("a difficulty", 0.0, 1.0)
 FINITE = Domain("a number", -math.inf, math.inf)
 
 _BY_KEY = {
     "lr": RATE, "weight_decay": RATE, "eps": RATE, "momentum": BETA, "dampening": PROBABILITY, "label_smoothing": PROBABILITY,
+    "clip_range": RATE, "ent_coef": RATE, "difficulty": DIFFICULTY,
 }  # fmt: skip
 _PROBABILITIES = ("p", "drop_prob", "dropout", "drop_rate")
 _AUGMENTING = ("RandomShift", "InputNoise")

@@ -16,7 +16,10 @@ from ostinato.studies.frame.study import Study
 
 __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 
-_DECIMALS = {"nll_gap": 5, "auc": 4, "loss_auc": 4, "rmia_auc": 4}
+_RETURNS = ("shortfall", "shortfall_mid", "shortfall_end", "shortfall_easiest", "shortfall_hardest")
+"""What is missing to the highest return of an episode."""
+
+_DECIMALS = {"nll_gap": 5, "auc": 4, "loss_auc": 4, "rmia_auc": 4, **dict.fromkeys(_RETURNS, 1)}
 _SHARES = (
     "error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trough_error", "peak_error", "cycle_error",
     "trapped", "far", "miss", "balanced_error", "last_cycle_mean", "average_precision", "tpr",
@@ -26,7 +29,7 @@ _IN_SPREADS = ("regret", "trough_regret")
 _IN_BEST = ("energy_gap", "best_energy_gap")
 """Counted in the lowest energy that is known."""
 
-_DECADES = ("gap", "gap_excess", "gap_cycle", "gap_peak", "gap_time")
+_DECADES = ("gap", "gap_excess", "gap_cycle", "gap_peak", "gap_time", "quadratic", "quadratic_noisy")
 """Differences of decimal logarithms."""
 
 
@@ -120,4 +123,6 @@ def unit_of(metric: str) -> str:
         return "decades"
     if metric in _IN_BEST:
         return "% of |E*|"
+    if metric in _RETURNS:
+        return "of return"
     return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""

@@ -1,0 +1,124 @@
+"""What the records of study ``rl-curriculum`` say beside the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ostinato import evaluation
+from ostinato.studies.rl_curriculum.spec import SPEC
+
+__all__ = ["remarks", "table"]
+
+Records = Sequence[dict[str, Any]]
+_LONGEST = 500.0
+_ON_QUADRATICS = ("anti", "in-phase", "constant")
+
+
+def remarks(records: Records) -> list[str]:
+    """Return sentences: where on the cycle is read, whether hard meant sharp at a fixed rate, how well the rate met the difficulty, the quadratics."""
+    by_arm = _by_arm(records)
+    if set(SPEC.arms) - by_arm.keys():
+        return []
+    lines = [_phases(by_arm), _sharpness(by_arm["constant"]), _coupling(by_arm)]
+    lines += [_quadratics(by_arm)]
+    diverged = {arm: sum(r["status"] == "diverged" for r in found) for arm, found in by_arm.items()}
+    lines.append(f"Runs that diverged: {', '.join(f'{a} {n}' for a, n in diverged.items() if n) or 'none'}.")
+    return lines
+
+
+def table(records: Records) -> list[str]:
+    """Return a table of the returns by difficulty and by phase; empty while an arm has no record."""
+    by_arm = _by_arm(records)
+    if set(SPEC.arms) - by_arm.keys():
+        return []
+    levels = SPEC.regimes[0].parameters["difficulties"]
+    phases = [f"{(place + 1) / 8:g}" for place in range(8)]
+    lines = [
+        "Mean return (of 500) over the last cycle by difficulty of the grid, and over the grid by phase of the cycle (difficulty is highest at 0.5):\n",
+        "| arm | "
+        + " | ".join([*(f"difficulty {level:g}" for level in levels), *(f"phase {p}" for p in phases)])
+        + " |",
+        "|---" * (1 + len(levels) + len(phases)) + "|",
+    ]
+    for arm in SPEC.arms:
+        done = _done(by_arm[arm])
+        curves = [np.mean([r["curves"][name] for r in done], axis=0) for name in ("by_difficulty", "by_phase")]
+        lines.append(f"| {arm} | " + " | ".join(f"{value:.0f}" for value in np.concatenate(curves)) + " |")
+    return [*lines, ""]
+
+
+def _phases(by_arm: Mapping[str, Records]) -> str:
+    told = "; ".join(
+        f"{arm} {_LONGEST - _mean(found, 'shortfall'):.0f}, {_LONGEST - _mean(found, 'shortfall_mid'):.0f}, {_LONGEST - _mean(found, 'shortfall_end'):.0f}"
+        for arm, found in by_arm.items()
+    )
+    change = {name: _gain(by_arm, name) for name in ("shortfall", "shortfall_mid", "shortfall_end")}
+    signs = {value > 0.0 for value in change.values()}
+    hint = (
+        ""
+        if len(signs) == 1
+        else " Which of the two is ahead depends on where in the cycle training stops: the mean over the cycle is the answer here."
+    )
+    return (
+        f"Return over the grid, mean of the last cycle, in its middle (hardest; anti at its lowest rate, in-phase at its highest) and at its end (easiest; the other way round): {told}."
+        f" Anti is ahead of in-phase by {change['shortfall']:+.0f} in the mean, {change['shortfall_mid']:+.0f} in the middle, {change['shortfall_end']:+.0f} at the end.{hint}"
+    )
+
+
+def _gain(by_arm: Mapping[str, Records], metric: str) -> float:
+    return _mean(by_arm["in-phase"], metric) - _mean(by_arm["anti"], metric)
+
+
+def _sharpness(constant: Records) -> str:
+    """Return whether the claim's premise holds where no rate confuses it."""
+    told, holds = [], []
+    for metric, what in (
+        ("sharp_when_hard", "the policy's curvature"),
+        ("far_when_hard", "the KL divergence of an update"),
+    ):
+        values = [record["metrics"][metric] for record in _done(constant)]
+        interval = evaluation.studentised_bootstrap(values, seed=0)
+        told.append(f"{what} {np.mean(values):+.2f} ({interval.low:+.2f} to {interval.high:+.2f})")
+        holds.append(interval.low > 0.0)
+    answer = "holds" if all(holds) else "does not hold" if not any(holds) else "holds for one of the two only"
+    return (
+        "Hard means sharp? That is an assumption of the claim. At the constant rate, from the second cycle on, the difficulty in force correlates with the logarithm, less its trend, of"
+        f" {' and of '.join(told)}: the assumption {answer} here."
+    )
+
+
+def _coupling(by_arm: Mapping[str, Records]) -> str:
+    told = ", ".join(f"{arm} {_mean(found, 'coupling'):+.2f}" for arm, found in by_arm.items() if arm != "constant")
+    return (
+        "A new difficulty waits for the next reset, and a long episode keeps its own: the correlation of rate and difficulty in force is"
+        f" {told}; without that wait it would be -1, +1 and 0."
+    )
+
+
+def _quadratics(by_arm: Mapping[str, Records]) -> str:
+    told = [
+        f"{what} {', '.join(f'{arm} {_mean(by_arm[arm], metric):.2f}' for arm in _ON_QUADRATICS)}"
+        for metric, what in (("quadratic", "without noise"), ("quadratic_noisy", "with noise"))
+    ]
+    return (
+        "Where hard is sharp by construction (quadratics whose curvature rises tenfold and falls four times, SGD, each arm at its best mean rate), decimal logarithm of the"
+        f" mean excess over the last cycle: {'; '.join(told)}. Anti is exactly inversely proportional to the curvature there."
+    )
+
+
+def _done(records: Records) -> list[dict[str, Any]]:
+    return [record for record in records if record["status"] == "done"]
+
+
+def _mean(records: Records, metric: str) -> float:
+    return float(np.mean([record["metrics"][metric] for record in _done(records)]))
+
+
+def _by_arm(records: Records) -> Mapping[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        found.setdefault(record["arm"], []).append(record)
+    return found
