@@ -17,7 +17,17 @@ from ostinato.studies.frame.study import Study
 __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 
 _DECIMALS = {"nll_gap": 5}
-_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trapped")
+_SHARES = (
+    "error",
+    "area",
+    "share_to_target",
+    "validation_error",
+    "ece",
+    "disagreement",
+    "trapped",
+    "new_error",
+    "forgotten",
+)
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
 
