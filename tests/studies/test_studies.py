@@ -27,7 +27,7 @@ fashion = pytest.mark.skipif(
 
 NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape"}
 """Studies that need no Fashion-MNIST."""
-WITH_A_TABLE = {"phase-lock", "adam-cycles"}
+WITH_A_TABLE = {"phase-lock", "adam-cycles", "replay-phase"}
 ACROSS_REGIMES = {"antiphase-regularisation", "adam-cycles", "weight-decay-escape"}
 
 

@@ -59,7 +59,8 @@ class GivenOrder:
 
     def batch(self, epoch: int, index: int) -> NDArray[np.int64]:
         """Return the examples of one batch."""
-        return self.rows[index].astype(np.int64)
+        chosen: NDArray[np.int64] = self.rows[index].astype(np.int64)
+        return chosen
 
     def indices(self, epoch: int) -> NDArray[np.int64]:
         """Return the examples of all batches, one after another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -167,10 +168,8 @@ def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor) -> float:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     with torch.no_grad():
-        right = sum(
-            int((model(x).argmax(1) == y).sum())
-            for x, y in zip(inputs.split(_CHUNK), targets.split(_CHUNK), strict=True)
-        )
+        parts = zip(torch.split(inputs, _CHUNK), torch.split(targets, _CHUNK), strict=True)
+        right = math.fsum(float((model(x).argmax(1) == y).sum()) for x, y in parts)
     for module, mode in modes.items():
         module.training = mode
     return right / len(targets)
@@ -183,7 +182,8 @@ def _counts(resolved: ResolvedPlan, default: float) -> NDArray[np.int64]:
         raise ConfigError(
             f"{COUNT}: {given[step]:g} at step {step}, expected a number of at least 0; change low and high"
         )
-    return np.rint(given).astype(np.int64)
+    counts: NDArray[np.int64] = np.rint(given).astype(np.int64)
+    return counts
 
 
 @dataclass(eq=False)

@@ -218,7 +218,7 @@ class _Looks:
         """Return the judged images in their own order, so that seeds whose tasks have other classes can be laid beside each other."""
         if all(len(task.test[1]) == len(labels) for task in self.stream.tasks):
             return np.arange(len(labels) * len(self.stream))
-        places = [torch.isin(labels, task.test[1].unique()).nonzero()[:, 0] for task in self.stream.tasks]
+        places = [torch.isin(labels, torch.unique(task.test[1])).nonzero()[:, 0] for task in self.stream.tasks]
         return np.argsort(torch.cat(places).numpy())
 
     def _right(self, step: int, inputs: Tensor, targets: Tensor) -> NDArray[np.bool_]:
