@@ -159,6 +159,7 @@ def records(error: dict[str, float], new_error: dict[str, float], noise: float =
         ({}, {}, "not supported"),  # nothing
         ({"high": 0.33}, {}, "not supported"),  # harm
         ({"high": 0.27, "dose": 0.27}, {}, "not supported"),  # the dose explains it
+        ({"high": 0.27, "tuned": 0.27}, {}, "not supported"),  # the peak explains it
         ({"high": 0.27}, {"high": 0.33}, "not supported"),  # the new task is lost
     ],
 )

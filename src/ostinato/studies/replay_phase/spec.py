@@ -11,7 +11,7 @@ __all__ = ["SPEC"]
 
 _SHARED = {"pool": 2, "tasks": 5, "examples": 1_600, "epochs": 8, "batch": 32, "cycles": 20, "buffer": 200}
 _SMOKE = {"examples": 128, "epochs": 4, "buffer": 40, "judged_on": 300}
-_GRID = Grid("peak", (0.025, 0.05, 0.1, 0.2))
+_GRID = Grid("peak", (0.0125, 0.025, 0.05, 0.1))
 _TUNED = ("high", "tuned", "decay", "gdumb")
 
 
@@ -29,15 +29,15 @@ SPEC = Spec(
     " earlier tasks join them and the loss is the mean over all 64. New examples, their order and the buffer are the same for all arms of a seed; arms of equal counts have the same number"
     " of updates with replay in every cycle. The error is the mean over the tasks after the last one, over all classes. New-task error is the mean, over the tasks after the first,"
     " of the error on a task when it has just been learnt. The summed rate cannot be matched at equal counts and equal rates: dose gives the comparator more updates with replay until the sums are equal in"
-    " expectation, and is required; thrift gives the claim fewer. Both streams are small, and what holds for an online stream or larger models is not tested."
+    " expectation, and is required; thrift gives the claim fewer. tuned is required beyond what the design asked for: at the peak of high, replay at random may be unstable. Both streams are small, and what holds for an online stream or larger models is not tested."
     " Not run again on MNIST.",
     arms=ARMS,
     contrasts=(
         _effect("random", role="primary"),
         _effect("dose", role="required"),
         replace(_effect("random", role="required", metric="new_error"), no_worse=True),
+        _effect("tuned", role="required"),
         _effect("uniform", role="literal"),
-        _effect("tuned"),
         _effect("low"),
         _effect("random", "thrift"),
         _effect("random", "wave"),
