@@ -216,24 +216,24 @@ def test_a_condition_that_nothing_is_lost_is_met_without_a_gain(
 ) -> None:
     monkeypatch.setitem(toy.LEVEL, "twin", 0.10)
 
-    def of(no_worse: bool, weights: dict[str, float]) -> Any:
-        condition = Contrast("kept", "required", weights, "error", 0.04, no_worse=no_worse)
+    def of(no_worse: bool, weights: dict[str, float], margin: float) -> Any:
+        condition = Contrast("kept", "required", weights, "error", margin, no_worse=no_worse)
         return toy.install(monkeypatch, contrasts=(study.spec.primary, condition))
 
     alike, lost = {"twin": 1.0, "claimed": -1.0}, {"claimed": 1.0, "base": -1.0}
-    for name, no_worse, weights, expected in (
-        ("gain", False, alike, "not supported"), ("kept", True, alike, "supported"), ("lost", True, lost, "not supported"),
+    for name, no_worse, weights, margin, expected in (
+        ("gain", False, alike, 0.04, "not supported"), ("kept", True, alike, 0.04, "supported"), ("lost", True, lost, 0.01, "not supported"),
     ):  # fmt: skip
-        changed = of(no_worse, weights)
+        changed = of(no_worse, weights, margin)
         frozen(tmp_path / name, changed)
         records = run(changed, tmp_path / name).records()
         found = judge(changed.spec, changed.spec.regimes[0], records)
         assert found.findings[1].decision.no_worse is no_worse
         assert found.findings[0].decision.verdict == "supported"
         assert found.verdict is not None
-        assert found.verdict.verdict == (expected if name != "kept" else "supported")
+        assert found.verdict.verdict == expected
         row = page._row(found.findings[1])
-        assert ("no worse than -4.00" in row) == no_worse
+        assert (f"no worse than -{100 * margin:.2f}" in row) == no_worse
 
 
 def test_a_contrast_without_the_condition_reads_as_before_it_existed() -> None:

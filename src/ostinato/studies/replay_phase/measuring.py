@@ -35,7 +35,7 @@ __all__ = ["PHASES", "Member", "measure", "members_of", "together"]
 
 PHASES = 8
 _AT_ONCE = 8
-_PHASE_IMAGES = 400
+_PHASE_IMAGES = 200
 _OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4}
 _NO_TARGET = -100  # what torch's cross entropy leaves out of its mean
 
@@ -135,7 +135,8 @@ def _measured(
     """Measure the members of one seed."""
     wall = result.wall_s / len(members)
     alive = [k for k in own if result.status[k] == "done"]
-    looks = _Looks(images, members[own[0]].stream, {k: result.snapshots(k) for k in alive})
+    first = members[own[0]]
+    looks = _Looks(images, first.stream, first.plan.cycles[0].end, {k: result.snapshots(k) for k in alive})
     found = dict(zip(alive, looks.confirmed(judged[1]) if confirming else looks.final(), strict=True))
     for k in own:
         member = members[k]
@@ -165,6 +166,7 @@ class _Looks:
 
     images: Images
     stream: Stream
+    period: int
     kept: Mapping[int, Mapping[int, Mapping[str, Tensor]]]
 
     def __post_init__(self) -> None:
@@ -185,12 +187,12 @@ class _Looks:
         matrix = np.full((len(self.kept), tasks, tasks), np.nan)
         last: list[NDArray[np.bool_]] = []
         for i in range(tasks):
-            for j in range(i + 1):
+            for j in range(tasks) if i == tasks - 1 else (i,):
                 right = self._right((i + 1) * total // tasks - 1, *self.stream.tasks[j].test)
                 matrix[:, i, j] = right.mean(1)
                 last += [right] if i == tasks - 1 else []
         few = [tuple(part[:_PHASE_IMAGES] for part in task.test) for task in self.stream.tasks]
-        phases = self.steps[-PHASES:]
+        phases = [step for step in self.steps if step >= total - self.period]
         errors = np.array(
             [1.0 - np.mean([self._right(step, *test).mean(1) for test in few], axis=0) for step in phases]
         )

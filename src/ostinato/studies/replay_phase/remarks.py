@@ -25,7 +25,7 @@ def remarks(records: Records) -> list[str]:
         for name in ("trough", "cycle", "peak")
     }
     lines = [
-        f"Average error on 400 test images a task, last cycle: at its trough, where training ends, {levels['trough']}; mean over the cycle {levels['cycle']}; at its peak {levels['peak']}."
+        f"Average error on 200 test images a task, last cycle: at its trough, where training ends, {levels['trough']}; mean over the cycle {levels['cycle']}; at its peak {levels['peak']}."
     ]
     gains = {name: _mean(by_arm["random"], f"{name}_error") - _mean(by_arm["high"], f"{name}_error") for name in levels}
     margin = SPEC.primary.margin
