@@ -75,6 +75,7 @@ SPEC = Spec(
         grids=dict.fromkeys(_TUNED, _GRID),
         inherits={arm: "high" for arm in ARMS if arm not in _TUNED},
         metric="validation_error",
+        seeds=6,
     ),
     seeds=128,
     few={arm: _FEW for arm in ARMS if arm not in _ALL_SEEDS},
