@@ -222,7 +222,7 @@ def test_a_condition_that_nothing_is_lost_is_met_without_a_gain(
 
     alike, lost = {"twin": 1.0, "claimed": -1.0}, {"claimed": 1.0, "base": -1.0}
     for name, no_worse, weights, margin, expected in (
-        ("gain", False, alike, 0.04, "not supported"), ("kept", True, alike, 0.04, "supported"), ("lost", True, lost, 0.01, "not supported"),
+        ("gain", False, alike, 0.06, "not supported"), ("kept", True, alike, 0.06, "supported"), ("lost", True, lost, 0.01, "not supported"),
     ):  # fmt: skip
         changed = of(no_worse, weights, margin)
         frozen(tmp_path / name, changed)
