@@ -35,9 +35,9 @@ square = ost.Cycle("square", count=15)
 plan = ost.Plan(cycle=ost.Cycle("cosine", count=15), bindings={"optimizer.lr": ost.wave(0.0, 0.1)})
 arms = {
     "where the rate is high": ost.wave(0.0, 1.0, cycle=square),
-    "at random": 0.5,
+    "at random": ost.schedules.hold(0.5),
     "where the rate is low": ost.mirror(0.0, 1.0, cycle=square),
-    "none": 0.0,
+    "none": ost.schedules.hold(0.0),
 }
 found = {}
 print(f"{'replay':24} average   new task   backward transfer   updates with replay   their summed rate")

@@ -72,7 +72,7 @@ def train_stream(
     epochs: int = 1,
     batch_size: int = 32,
     seed: int = 0,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     every: int = 100,
 ) -> StreamResult:
     """Learn the tasks of a stream one after another, with replay where the plan has it, and score all tasks after each.
@@ -134,7 +134,7 @@ def train_stream(
     }  # fmt: skip
     run = _Run(feed, model, made, scheduler, loss, settings)
     if folder is not None:
-        run.keep(CheckpointStore(folder), every)
+        run.keep(CheckpointStore(Path(folder)), every)
     return run.finished()
 
 
