@@ -32,7 +32,7 @@ def make_model() -> nn.Module:
 
 
 square = ost.Cycle("square", count=15)
-plan = ost.Plan(cycle=ost.Cycle("cosine", count=15), bindings={"optimizer.lr": ost.wave(0.0, 0.1)})
+plan = ost.Plan(cycle=ost.Cycle("cosine", count=15), bindings={"optimizer.lr": ost.wave(0.0, 0.03)})
 arms = {
     "where the rate is high": ost.wave(0.0, 1.0, cycle=square),
     "at random": ost.schedules.hold(0.5),
@@ -57,32 +57,31 @@ for arm, probability in arms.items():
         f"   {(result.replayed > 0).sum():19}   {result.summed_rate:17.2f}"
     )
 
-figure = Figure(figsize=(11.0, 4.8), layout="constrained")
-upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
-panels = upper.subplots(1, len(arms))
-for axes, (arm, result) in zip(panels, found.items(), strict=True):
-    image = axes.imshow(result.matrix, vmin=0.0, vmax=1.0, cmap="viridis")
+figure = Figure(figsize=(11.0, 5.6), layout="constrained")
+places = figure.subplot_mosaic([list("abcd"), ["rate"] * 4], height_ratios=(3, 2))
+names = [task.name for task in stream.tasks]
+for place, (arm, result) in zip("abcd", found.items(), strict=True):
+    axes = places[place]
+    axes.imshow(result.matrix, vmin=0.0, vmax=1.0, cmap="viridis")
     for (i, j), value in np.ndenumerate(result.matrix):
-        axes.text(
-            j, i, f"{100 * value:.0f}", ha="center", va="center", color="white" if value < 0.6 else "black", fontsize=8
-        )
-    axes.set(xlabel="accuracy on task", title=f"replay: {arm}")
-    axes.set_xticks(range(5), [task.name for task in stream.tasks])
-    axes.set_yticks(range(5), [task.name for task in stream.tasks] if axes is panels[0] else [""] * 5)
-panels[0].set_ylabel("after learning task")
-upper.colorbar(image, ax=panels, shrink=0.8)
+        colour = "white" if value < 0.6 else "black"
+        axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_title(f"replay: {arm}", fontsize=10)
+    axes.set(xlabel="accuracy on task", ylabel="after learning task" if place == "a" else "")
+    axes.set_xticks(range(5), names)
+    axes.set_yticks(range(5), names if place == "a" else [""] * 5)
 
-axes = lower.subplots()
-result = next(iter(found.values()))
-axes.plot(result.plan.table()["optimizer.lr"], color="0.4", linewidth=1.0, label="learning rate")
-for place, (arm, result) in enumerate(found.items()):
-    steps = np.flatnonzero(result.replayed)
-    axes.vlines(steps, -0.018 * (place + 1), -0.018 * (place + 1) + 0.014, linewidth=0.5, color=f"C{place}")
-    axes.text(result.ends[-1] * 1.005, -0.018 * (place + 1), arm, color=f"C{place}", fontsize=8)
+axes = places["rate"]
+rate = result.plan.table()["optimizer.lr"]
+axes.plot(rate, color="0.4", linewidth=1.0)
+for place, (arm, result) in enumerate(list(found.items())[:3]):
+    level = -0.3 * (place + 1) * rate.max()
+    axes.vlines(np.flatnonzero(result.replayed), level, level + 0.2 * rate.max(), linewidth=0.5, color=f"C{place}")
+    axes.text(result.ends[-1] * 1.005, level, arm, color=f"C{place}", fontsize=8)
 for end in result.ends:
     axes.axvline(end, color="0.8", linewidth=0.8, zorder=0)
-axes.set(xlabel="update (lines: a task ends)", ylabel="learning rate; below: replay")
-axes.set_xlim(0, result.ends[-1] * 1.15)
+axes.set(xlabel="update (lines: a task ends)", ylabel="learning rate; below: replay", xlim=(0, result.ends[-1] * 1.15))
+axes.set_yticks([0.0, rate.max()])
 axes.spines[["top", "right"]].set_visible(False)
 picture = sys.argv[1] if len(sys.argv) > 1 else "continual.png"
 figure.savefig(picture, dpi=150)
