@@ -16,6 +16,10 @@ PUBLIC: dict[str, set[str]] = {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "balanced", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
+    "ostinato.applications.continual": {
+        "Batch", "Buffer", "ClassBalanced", "Feed", "Replay", "Reservoir", "Stream", "StreamResult", "Task", "average_accuracy", "backward_transfer",
+        "decayed", "forgetting", "gdumb", "new_task_accuracy", "permuted", "replay_times", "split", "train_stream",
+    },
     "ostinato.applications.imbalance": {
         "FocalLoss", "ImbalanceReport", "class_weights", "long_tail", "long_tailed", "long_tailed_rows", "report",
     },
@@ -93,6 +97,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.moving_landscape": {"STUDY"},
     "ostinato.studies.membership_breathing": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},
+    "ostinato.studies.replay_phase": {"STUDY"},
     "ostinato.storage": {
         "TensorFile", "clean_temporaries", "commit_directory", "load_tensors", "pack", "read_bytes", "read_json", "remove_file",
         "save_tensors", "sha256_file", "temporary_path", "unpack", "write_bytes", "write_json",

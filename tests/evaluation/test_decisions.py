@@ -187,3 +187,31 @@ def test_wrong_input_is_refused_in_one_line(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_no_worse_asks_only_that_nothing_is_lost() -> None:
+    assert judge(0.0, Interval(-0.19, 0.19), 0.2, no_worse=True) == "supported"
+    assert judge(0.0, Interval(-0.2, 0.2), 0.2, no_worse=True) == "inconclusive"  # L > -m
+    assert judge(-0.4, Interval(-0.6, -0.2), 0.2, no_worse=True) == "inconclusive"  # U < -m
+    assert judge(-0.4, Interval(-0.6, -0.21), 0.2, no_worse=True) == "not supported"
+    answers = [decide(values, 0.2, no_worse=True).verdict for values in (HELPS, NOTHING, UNCLEAR, HARMS)]
+    assert answers == ["supported", "supported", "supported", "not supported"]
+    unclear = [value - 0.35 for value in UNCLEAR]
+    decision = decide(unclear, 0.2, no_worse=True)
+    assert decision.verdict == "inconclusive"
+    shifted = decide([value + 0.2 for value in unclear], 0.0)
+    assert decision.n_needed == shifted.n_needed
+    assert "may be worse than -0.2; about" in decision.sentence
+    assert "is no worse than -0.2." in decide(NOTHING, 0.2, no_worse=True).sentence
+    assert "is worse than -0.2." in decide_unpaired(HARMS, HELPS, 0.2, no_worse=True).sentence
+    assert decision.to_document()["no_worse"] is True
+    assert "no_worse" not in decide(NOTHING, 0.2).to_document()
+
+
+def test_a_planted_loss_is_found_and_a_planted_null_is_no_loss() -> None:
+    draws = np.random.default_rng(0)
+    for mean, expected in ((0.0, "supported"), (-0.4, "not supported"), (0.4, "supported")):
+        found = [
+            decide(mean + 0.2 * draws.normal(size=20), 0.2, no_worse=True, resamples=499).verdict for _ in range(40)
+        ]
+        assert found.count(expected) >= 36

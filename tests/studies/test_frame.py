@@ -17,7 +17,7 @@ from ostinato import evaluation
 from ostinato.atomic import read_json
 from ostinato.errors import ConfigError, RunInterruptedError, StateError, StorageError
 from ostinato.studies import NAMES, EvidenceFolder, Runner, find
-from ostinato.studies.frame import judge, provenance
+from ostinato.studies.frame import judge, page, provenance
 from ostinato.studies.frame.cells import Cell, Measurement, pack_bits, unpack_bits
 from ostinato.studies.frame.spec import Contrast, Grid, Tuning
 from ostinato.studies.frame.summary import summarise
@@ -209,6 +209,42 @@ def test_a_contrast_without_pairs_is_judged_without_them(
     assert found.t_interval == (welch.low, welch.high)
     with pytest.raises(ConfigError, match="without pairs, a contrast is one arm less another"):
         toy.spec(contrasts=(Contrast("x", "primary", {"base": 2.0, "claimed": -1.0}, "error", 0.1, paired=False),))
+
+
+def test_a_condition_that_nothing_is_lost_is_met_without_a_gain(
+    tmp_path: Path, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(toy.LEVEL, "twin", 0.10)
+
+    def of(no_worse: bool, weights: dict[str, float], margin: float) -> Any:
+        condition = Contrast("kept", "required", weights, "error", margin, no_worse=no_worse)
+        return toy.install(monkeypatch, contrasts=(study.spec.primary, condition))
+
+    alike, lost = {"twin": 1.0, "claimed": -1.0}, {"claimed": 1.0, "base": -1.0}
+    for name, no_worse, weights, margin, expected in (
+        ("gain", False, alike, 0.06, "not supported"), ("kept", True, alike, 0.06, "supported"), ("lost", True, lost, 0.01, "not supported"),
+    ):  # fmt: skip
+        changed = of(no_worse, weights, margin)
+        frozen(tmp_path / name, changed)
+        records = run(changed, tmp_path / name).records()
+        found = judge(changed.spec, changed.spec.regimes[0], records)
+        assert found.findings[1].decision.no_worse is no_worse
+        assert found.findings[0].decision.verdict == "supported"
+        assert found.verdict is not None
+        assert found.verdict.verdict == expected
+        row = page._row(found.findings[1])
+        assert (f"no worse than -{100 * margin:.2f}" in row) == no_worse
+
+
+def test_a_contrast_without_the_condition_reads_as_before_it_existed() -> None:
+    changed = toy.spec(contrasts=(replace(toy.spec().primary, no_worse=True), *toy.spec().contrasts[1:]))
+    assert all("no_worse" not in contrast for contrast in toy.spec().to_document()["contrasts"])
+    assert changed.to_document()["contrasts"][0]["no_worse"] is True
+    assert changed.digest != toy.spec().digest
+    evidence = Path(__file__).parents[2] / "evidence"
+    assert (
+        find("weight-decay-escape").spec.digest == read_json(evidence / "weight-decay-escape" / "spec.json")["digest"]
+    )
 
 
 def test_no_full_run_without_a_frozen_specification(tmp_path: Path, study: Any) -> None:

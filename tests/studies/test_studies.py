@@ -27,7 +27,7 @@ fashion = pytest.mark.skipif(
 
 NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape", "folding", "rl-curriculum"}
 """Studies that need no Fashion-MNIST."""
-WITH_A_TABLE = {"phase-lock", "adam-cycles", "federated-phase", "moving-landscape", "rl-curriculum"}
+WITH_A_TABLE = {"phase-lock", "adam-cycles", "federated-phase", "moving-landscape", "replay-phase", "rl-curriculum"}
 ACROSS_REGIMES = {"antiphase-regularisation", "adam-cycles", "weight-decay-escape"}
 
 

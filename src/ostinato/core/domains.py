@@ -45,7 +45,7 @@ DIFFICULTY = Domain("a difficulty", 0.0, 1.0)
 FINITE = Domain("a number", -math.inf, math.inf)
 
 _BY_KEY = {
-    "lr": RATE, "weight_decay": RATE, "eps": RATE, "momentum": BETA, "dampening": PROBABILITY, "label_smoothing": PROBABILITY,
+    "lr": RATE, "weight_decay": RATE, "eps": RATE, "momentum": BETA, "dampening": PROBABILITY, "label_smoothing": PROBABILITY, "probability": PROBABILITY,
     "clip_range": RATE, "ent_coef": RATE, "difficulty": DIFFICULTY,
 }  # fmt: skip
 _PROBABILITIES = ("p", "drop_prob", "dropout", "drop_rate")

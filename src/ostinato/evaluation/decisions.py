@@ -6,6 +6,9 @@ Effects are oriented so that positive is as claimed. With d the mean difference,
 - not supported: U < m, which includes harm;
 - inconclusive: the rest, with the n that would decide it.
 
+Where the claim is only that nothing is lost (`no_worse`, a non-inferiority condition: Piaggio et al., JAMA 308, 2012), supported is L > -m, not
+supported U < -m.
+
 Against several comparators the rule is intersection-union: supported needs all, one "not supported" is enough, and no correction for their number
 is due (Berger 1982).
 """
@@ -50,6 +53,7 @@ class Decision:
         n_needed: Where it is inconclusive, the n with which a study of this effect and spread would be decided in 80 % of cases; None where it
             is decided, or no n below 100,000 would do (the effect is as large as the margin).
         p: Two-sided p value of the t test against 0, for secondary arms; the verdict does not use it.
+        no_worse: Whether all that was asked is that the effect is not below -margin.
     """
 
     verdict: Answer
@@ -59,12 +63,15 @@ class Decision:
     n: int
     n_needed: int | None
     p: float
+    no_worse: bool = False
 
     @property
     def sentence(self) -> str:
         """The decision in one plain sentence."""
         level = f"{100 * self.interval.level:g} %"
         seen = f"effect {self.effect:.3g} ({level} interval {self.interval}, n = {self.n})"
+        if self.no_worse:
+            return self._no_worse_sentence(seen)
         if self.verdict == "supported":
             return f"Supported: {seen} reaches the margin of {self.margin:.3g}, and its interval lies above 0."
         if self.verdict == "not supported":
@@ -73,10 +80,19 @@ class Decision:
         more = _pairs_needed(self.n_needed)
         return f"Inconclusive: {seen} neither reaches the margin of {self.margin:.3g} nor rules it out; {more}."
 
+    def _no_worse_sentence(self, seen: str) -> str:
+        least = f"-{self.margin:.3g}"
+        if self.verdict == "supported":
+            return f"Supported: {seen} is no worse than {least}."
+        if self.verdict == "not supported":
+            return f"Not supported: {seen} is worse than {least}."
+        return f"Inconclusive: {seen} may be worse than {least}; {_pairs_needed(self.n_needed)}."
+
     def to_document(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
             "verdict": self.verdict,
+            **({"no_worse": True} if self.no_worse else {}),
             "effect": self.effect,
             "interval": self.interval.to_document(),
             "level": self.interval.level,
@@ -136,19 +152,23 @@ class Verdict:
         }
 
 
-def judge(effect: float, interval: Interval, margin: float) -> Answer:
-    """Return the verdict of the rule.
+def judge(effect: float, interval: Interval, margin: float, *, no_worse: bool = False) -> Answer:
+    """Return the verdict of the rule; with `no_worse`, of the rule that only asks for an effect not below -margin.
 
     Raises:
         DataError: The margin is negative or not finite, or the effect or interval is not a number.
 
     >>> judge(0.3, Interval(0.1, 0.5), 0.2), judge(0.05, Interval(-0.05, 0.15), 0.2), judge(0.1, Interval(-0.1, 0.3), 0.2)
     ('supported', 'not supported', 'inconclusive')
+    >>> judge(0.0, Interval(-0.1, 0.1), 0.2), judge(0.0, Interval(-0.1, 0.1), 0.2, no_worse=True)
+    ('not supported', 'supported')
     """
     if not math.isfinite(margin) or margin < 0.0:
         raise DataError(f"margin: got {margin!r}, expected a finite number >= 0, in the unit of the effect")
     if any(math.isnan(value) for value in (effect, interval.low, interval.high)):
         raise DataError(f"effect: got {effect!r} with the interval {interval}, expected numbers")
+    if no_worse:
+        return "supported" if interval.low > -margin else "not supported" if interval.high < -margin else "inconclusive"
     if interval.low > 0.0 and effect >= margin:
         return "supported"
     return "not supported" if interval.high < margin else "inconclusive"
@@ -158,6 +178,7 @@ def decide(
     differences: ArrayLike,
     margin: float,
     *,
+    no_worse: bool = False,
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: Seed = 0,
@@ -167,6 +188,7 @@ def decide(
     Args:
         differences: (n,), comparator minus claimed for a loss or an error.
         margin: Smallest effect that counts, >= 0.
+        no_worse: Ask only that the effect is not below -margin.
         level: Of the interval.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
@@ -183,7 +205,8 @@ def decide(
     values = sample(differences, "differences")
     interval = studentised_bootstrap(values, level=level, resamples=resamples, seed=seed)
     deviation = float(spread_of(values[None])[1][0])
-    return _decision(float(values.mean()), interval, margin, (len(values), deviation), paired_t(values, level=level).p)
+    p = paired_t(values, level=level).p
+    return _decision(float(values.mean()), interval, margin, (len(values), deviation), p, no_worse=no_worse)
 
 
 def decide_unpaired(
@@ -191,6 +214,7 @@ def decide_unpaired(
     second: ArrayLike,
     margin: float,
     *,
+    no_worse: bool = False,
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: Seed = 0,
@@ -205,16 +229,21 @@ def decide_unpaired(
     deviation = math.hypot(*(float(spread_of(arm[None])[1][0]) for arm in arms))
     effect = float(arms[0].mean() - arms[1].mean())
     n = min(len(arm) for arm in arms)
-    return _decision(effect, interval, margin, (n, deviation), welch_t(*arms, level=level).p)
+    return _decision(effect, interval, margin, (n, deviation), welch_t(*arms, level=level).p, no_worse=no_worse)
 
 
-def _decision(effect: float, interval: Interval, margin: float, spread: tuple[int, float], p: float) -> Decision:
-    verdict, (n, deviation) = judge(effect, interval, margin), spread
+def _decision(
+    effect: float, interval: Interval, margin: float, spread: tuple[int, float], p: float, *, no_worse: bool
+) -> Decision:
+    verdict, (n, deviation) = judge(effect, interval, margin, no_worse=no_worse), spread
     needed = None
     if verdict == "inconclusive" and deviation > 0.0:
-        needed = n_to_decide(deviation, margin, effect=effect, level=interval.level)
+        asked = (
+            (0.0, effect + margin) if no_worse else (margin, effect)
+        )  # "no worse" is the rule without a margin, moved
+        needed = n_to_decide(deviation, asked[0], effect=asked[1], level=interval.level)
         needed = None if needed is None else max(needed, n + 1)
-    return Decision(verdict, effect, interval, float(margin), n, needed, p)
+    return Decision(verdict, effect, interval, float(margin), n, needed, p, no_worse)
 
 
 def conclude(primary: Decision, required: Mapping[str, Decision] | None = None) -> Verdict:

@@ -38,6 +38,35 @@ class Arrays:
     test: tuple[Tensor, Tensor] | None
 
 
+@dataclass(frozen=True, eq=False)
+class GivenOrder:
+    """An order that was given whole: one pass of as many batches as there are updates.
+
+    Attributes:
+        rows: Places in the training set, (T, B).
+    """
+
+    rows: NDArray[np.integer[Any]]
+
+    @property
+    def batches(self) -> int:
+        """Number of batches."""
+        return len(self.rows)
+
+    def size(self, index: int) -> int:
+        """Return the number of examples of a batch."""
+        return int(self.rows.shape[1])
+
+    def batch(self, epoch: int, index: int) -> NDArray[np.int64]:
+        """Return the examples of one batch."""
+        chosen: NDArray[np.int64] = self.rows[index].astype(np.int64)
+        return chosen
+
+    def indices(self, epoch: int) -> NDArray[np.int64]:
+        """Return the examples of all batches, one after another."""
+        return self.rows.reshape(-1).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Job:
     """The members of a population and how they are trained."""
@@ -53,6 +82,7 @@ class Job:
     batch_size: int
     drop_last: bool
     subsets: NDArray[np.int64] | None
+    batches: NDArray[np.integer[Any]] | None
     scored: tuple[frozenset[int], ...]
     saved: tuple[frozenset[int], ...]
     metrics: Mapping[str, Metric] | None
@@ -62,8 +92,10 @@ class Job:
         """Training examples of one member."""
         return len(self.arrays.targets) if self.subsets is None else int(self.subsets.shape[1])
 
-    def order(self, k: int) -> EpochOrder:
+    def order(self, k: int) -> EpochOrder | GivenOrder:
         """Return the order in which member `k` sees its examples."""
+        if self.batches is not None:
+            return GivenOrder(self.batches[k])
         return recipes.order_of(self.length, self.batch_size, self.seeds[k], drop_last=self.drop_last)
 
     def examples(self, k: int, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -92,6 +124,7 @@ def make_job(
     metrics: Mapping[str, Metric] | None,
     snapshots: bool | Evaluate,
     subsets: Sequence[Sequence[int]] | NDArray[np.int64] | None,
+    batches: NDArray[np.integer[Any]] | None = None,
 ) -> Job:
     """Check everything that can be checked before a model is made."""
     plans = list(plans)
@@ -100,9 +133,20 @@ def make_job(
     chosen = _seeds(seeds, len(plans))
     arrays = arrays_of(data)
     rows = _subsets(subsets, len(plans), len(arrays.targets))
-    order = recipes.order_of(len(arrays.targets) if rows is None else rows.shape[1], batch_size, 0, drop_last=drop_last)
-    resolved = _resolved(plans, steps, order.steps(), batch_size)
+    given = _batches(batches, len(plans), len(arrays.targets))
+    if given is not None:
+        if rows is not None:
+            raise ConfigError("subsets, batches: got both; batches say whole which examples a member sees")
+        batch_size, per_epoch = int(given.shape[2]), int(given.shape[1])
+    else:
+        length = len(arrays.targets) if rows is None else rows.shape[1]
+        per_epoch = recipes.order_of(length, batch_size, 0, drop_last=drop_last).steps()
+    resolved = _resolved(plans, steps, per_epoch, batch_size)
     totals = tuple(plan.total if steps is None else steps for plan in resolved)
+    if given is not None and max(totals) > given.shape[1]:
+        raise ConfigError(
+            f"batches: got {given.shape[1]} for each member, expected one for each of {max(totals)} updates"
+        )
     for k, plan in enumerate(resolved):
         if totals[k] > plan.total:
             raise PlanError(
@@ -115,7 +159,7 @@ def make_job(
     scored = tuple(frozenset(chosen_steps(plan, total, evaluate)) for plan, total in pairs)
     kept = tuple(_kept(plan, total, snapshots) for plan, total in pairs)
     return Job(
-        make_model, tuple(resolved), totals, chosen, arrays, loss, optimizer, dict(options or {}), batch_size, drop_last, rows, scored, kept, metrics
+        make_model, tuple(resolved), totals, chosen, arrays, loss, optimizer, dict(options or {}), batch_size, drop_last, rows, given, scored, kept, metrics
     )  # fmt: skip
 
 
@@ -178,6 +222,19 @@ def _subsets(subsets: Any, members: int, length: int) -> NDArray[np.int64] | Non
     if rows.size == 0 or rows.min() < 0 or rows.max() >= length:
         raise ConfigError(f"subsets: expected indices from 0 to {length - 1}, at least one for each member")
     return rows
+
+
+def _batches(batches: Any, members: int, length: int) -> NDArray[np.integer[Any]] | None:
+    if batches is None:
+        return None
+    given = np.asarray(batches)
+    if given.ndim != 3 or len(given) != members or not given.size or given.dtype.kind not in "iu":
+        raise ConfigError(
+            f"batches: got {given.dtype} values of shape {given.shape}, expected indices of shape ({members}, updates, examples)"
+        )
+    if given.min() < 0 or given.max() >= length:
+        raise ConfigError(f"batches: expected indices from 0 to {length - 1}, got {given.min()} to {given.max()}")
+    return given
 
 
 def _resolved(

@@ -177,9 +177,10 @@ class Chunk:
         known: dict[int, np.ndarray[Any, Any]] = {}
         rows = []
         for k, order in zip(self.padded, self.orders, strict=True):
-            if order.seed not in known:
-                known[order.seed] = order.indices(epoch)
-            rows.append(self.job.examples(k, known[order.seed]).astype(np.int32))
+            key = self.job.seeds[k] if self.job.batches is None else k
+            if key not in known:
+                known[key] = order.indices(epoch)
+            rows.append(self.job.examples(k, known[key]).astype(np.int32))
         return torch.from_numpy(np.stack(rows)).to(self.totals.device)
 
     def _look(self, step: int, values: Tensor) -> None:

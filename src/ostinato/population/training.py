@@ -50,6 +50,7 @@ def train(
     metrics: Mapping[str, Metric] | None = None,
     snapshots: bool | Evaluate = False,
     subsets: Sequence[Sequence[int]] | NDArray[np.int64] | None = None,
+    batches: NDArray[np.integer[Any]] | None = None,
     memory_limit: int | None = None,
     compile: Literal["auto"] | bool = "auto",
     progress: Progress | None = None,
@@ -83,6 +84,8 @@ def train(
         snapshots: Keep every member's weights at the ends of its cycles (True), or when `evaluate` says it in the same words: at given steps,
             every N steps, by a function of its resolved plan, and after its last update.
         subsets: For every member the examples that it trains on, all equally many; by default all.
+        batches: For every member the examples of each of its updates, indices (K, updates, examples), in place of shuffled passes: streams, replay,
+            curricula. `batch_size` and `drop_last` are then not used, and an epoch is the whole.
         memory_limit: Bytes to stay below, roughly; members are trained in chunks then, with the same results. By default half of the free memory.
         compile: ``"auto"`` decides from the number of steps, members and weights.
         progress: Is told (member-steps done, member-steps in all) now and then.
@@ -108,7 +111,7 @@ def train(
     begun = time.monotonic()
     job = make_job(
         make_model, plans, data, loss=loss, optimizer=optimizer, options=optimizer_options, seeds=seeds, batch_size=batch_size,
-        drop_last=drop_last, steps=steps, evaluate=evaluate, metrics=metrics, snapshots=snapshots, subsets=subsets,
+        drop_last=drop_last, steps=steps, evaluate=evaluate, metrics=metrics, snapshots=snapshots, subsets=subsets, batches=batches,
     )  # fmt: skip
     if compile not in ("auto", True, False):
         raise ConfigError(f"compile: got {compile!r}, expected 'auto', True or False")
@@ -145,9 +148,10 @@ def single(
     metrics: Mapping[str, Metric] | None = None,
     snapshots: bool | Evaluate = False,
     subset: Sequence[int] | NDArray[np.int64] | None = None,
+    batches: NDArray[np.integer[Any]] | None = None,
     stop: Stop | None = None,
 ) -> PopulationResult:
-    """Train one member by itself, by a plain loop: a live model, `torch.optim`, `Scheduler`. Takes what `train` takes.
+    """Train one member by itself, by a plain loop: a live model, `torch.optim`, `Scheduler`. Takes what `train` takes; `batches` are (updates, examples).
 
     `stop` is called as ``stop(step, scores)`` after every scoring, and ends the training there by returning True.
 
@@ -160,6 +164,7 @@ def single(
     job = make_job(
         make_model, [plan], data, loss=loss, optimizer=optimizer, options=optimizer_options, seeds=[seed], batch_size=batch_size,
         drop_last=drop_last, steps=steps, evaluate=evaluate, metrics=metrics, snapshots=snapshots, subsets=None if subset is None else np.asarray(subset)[None],
+        batches=None if batches is None else np.asarray(batches)[None],
     )  # fmt: skip
     _warn_of_truncation(job)
     with recipes.kept_randomness():

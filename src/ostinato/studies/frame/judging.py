@@ -147,8 +147,10 @@ def _differences(
 
 def _decide(contrast: Contrast, cells: Mapping[tuple[str, int], Mapping[str, Any]], seeds: Sequence[int]) -> Decision:
     if contrast.paired:
-        return evaluation.decide(_differences(contrast, cells, seeds), contrast.margin, seed=_SEED)
-    return evaluation.decide_unpaired(*_two_arms(contrast, cells, seeds), contrast.margin, seed=_SEED)
+        differences = _differences(contrast, cells, seeds)
+        return evaluation.decide(differences, contrast.margin, no_worse=contrast.no_worse, seed=_SEED)
+    arms = _two_arms(contrast, cells, seeds)
+    return evaluation.decide_unpaired(*arms, contrast.margin, no_worse=contrast.no_worse, seed=_SEED)
 
 
 def _t_interval(

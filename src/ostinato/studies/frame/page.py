@@ -23,7 +23,7 @@ Made by `ostinato study report` from the records under `evidence/`; do not edit.
 Every claim is answered with **supported**, **not supported** or **inconclusive**. Effects are written comparator - claimed, so that a positive
 number is as claimed; points are percentage points of error, % IQR percent of the interquartile range of true scores, % of |E*| percent of the lowest energy known. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
 before the run: *supported* is L > 0 and effect >= m, against the primary comparator and every required control; *not supported* is U < m against any of
-them, harm included; *inconclusive* is the rest. Intervals are conditional on the test images; the line "seeds x images" resamples both. Regimes are
+them, harm included; *inconclusive* is the rest. A condition "no worse than -m" is met where L > -m and failed where U < -m. Intervals are conditional on the test images; the line "seeds x images" resamples both. Regimes are
 never pooled. With {claims} claims and a rule that errs in 2.5 %, at most {false:.1f} false "supported" are to be expected; the Holm column adjusts the primary
 contrasts' p values over the studies that have run.
 
@@ -128,8 +128,13 @@ def _row(finding: Finding) -> str:
     verdict = f"{decision.verdict} ({finding.diverged} diverged)" if finding.diverged else decision.verdict
     return (
         f"| {contrast.name} | {contrast.role} | {in_unit(contrast.metric, decision.effect)} {unit} | {ends[0]} to {ends[1]} | {ends[2]} to {ends[3]} |"
-        f" {both} | {in_unit(contrast.metric, contrast.margin, signed=False)} | {verdict} | {holm} |"
+        f" {both} | {_margin(finding)} | {verdict} | {holm} |"
     )
+
+
+def _margin(finding: Finding) -> str:
+    margin = in_unit(finding.contrast.metric, finding.contrast.margin, signed=False)
+    return f"no worse than -{margin}" if finding.contrast.no_worse else margin
 
 
 def _sentence(judgement: Judgement) -> str:
@@ -154,7 +159,8 @@ def _told(finding: Finding) -> str:
     metric, decision = finding.contrast.metric, finding.decision
     low, high = (in_unit(metric, end) for end in decision.interval.to_document())
     unit = unit_of(metric)
-    return f"{in_unit(metric, decision.effect)} {unit} ({low} to {high})"
+    asked = f", asked to be {_margin(finding)}" if finding.contrast.no_worse else ""
+    return f"{in_unit(metric, decision.effect)} {unit} ({low} to {high}{asked})"
 
 
 def _arms(summary: Summary) -> Iterator[str]:

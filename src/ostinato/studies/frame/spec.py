@@ -35,6 +35,7 @@ class Contrast:
         margin: The smallest effect that counts, in units of the metric.
         paired: Whether seeds are compared with themselves.
         seeds: At most so many seeds, the first ones; by default all of the spec.
+        no_worse: Whether all that is asked is that the effect is not below -margin: a condition that something is not lost.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Contrast:
     margin: float
     paired: bool = True
     seeds: int | None = None
+    no_worse: bool = False
 
 
 def difference(
@@ -217,8 +219,11 @@ class Spec:
         return {**regime.parameters, **(regime.smoke if profile == "smoke" else {})}
 
     def to_document(self) -> dict[str, Any]:
-        """Return the specification as a JSON document."""
+        """Return the specification as a JSON document; what a contrast may leave out, and does, is left out."""
         document: dict[str, Any] = json.loads(documents.canonical(asdict(self)))
+        for contrast in document["contrasts"]:
+            if not contrast["no_worse"]:
+                del contrast["no_worse"]
         return document
 
     @cached_property

@@ -26,6 +26,7 @@ NAMES = (
     "folding",
     "federated-phase",
     "membership-breathing",
+    "replay-phase",
     "rl-curriculum",
 )
 """Every study, in the order of the page of evidence."""

@@ -22,7 +22,7 @@ _RETURNS = ("shortfall", "shortfall_mid", "shortfall_end", "shortfall_easiest", 
 _DECIMALS = {"nll_gap": 5, "auc": 4, "loss_auc": 4, "rmia_auc": 4, **dict.fromkeys(_RETURNS, 1)}
 _SHARES = (
     "error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trough_error", "peak_error", "cycle_error",
-    "trapped", "far", "miss", "balanced_error", "last_cycle_mean", "average_precision", "tpr",
+    "trapped", "far", "miss", "balanced_error", "last_cycle_mean", "average_precision", "tpr", "new_error", "forgotten",
 )  # fmt: skip
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
