@@ -50,7 +50,9 @@ class Score(BaseCallback):
         difficulty = sum(self.training_env.get_attr("in_force")) / ENVIRONMENTS
         self.found.append((self.num_timesteps, difficulty, returns.by_difficulty))
         levels = " ".join(f"{value:5.0f}" for value in returns.by_difficulty)
-        print(f"step {self.num_timesteps:6}  difficulty {difficulty:.2f}  return at 0 to 1: {levels}  mean {returns.mean:5.0f}")
+        print(
+            f"step {self.num_timesteps:6}  difficulty {difficulty:.2f}  return at 0 to 1: {levels}  mean {returns.mean:5.0f}"
+        )
 
 
 def draw(found: list[Any], grid: Grid, file: str) -> None:
@@ -62,14 +64,22 @@ def draw(found: list[Any], grid: Grid, file: str) -> None:
     difficulty.plot(table["step"], table["environment.difficulty"], color="0.6", label="plan")
     difficulty.plot([step for step, *_ in found], [own for _, own, _ in found], ".-", color="#2f5d8a", label="in force")
     difficulty.set_ylabel("difficulty")
-    difficulty.legend(frameon=False, loc="upper right")
+    difficulty.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     for place, level in enumerate(grid.difficulties):
         values = [levels[place] for *_, levels in found]
-        score.plot([step for step, *_ in found], values, linewidth=1.0, color=str(0.75 - 0.6 * level), label=f"{level:g}")
-    score.plot([step for step, *_ in found], [levels.mean() for *_, levels in found], color="#b3261e", linewidth=2.0, label="mean")
+        score.plot(
+            [step for step, *_ in found], values, linewidth=1.0, color=str(0.75 - 0.6 * level), label=f"{level:g}"
+        )
+    score.plot(
+        [step for step, *_ in found],
+        [levels.mean() for *_, levels in found],
+        color="#b3261e",
+        linewidth=2.0,
+        label="mean",
+    )
     score.set_ylabel("return")
     score.set_xlabel("environment steps")
-    score.legend(frameon=False, title="difficulty", ncols=2, fontsize=8, loc="upper left")
+    score.legend(frameon=False, title="difficulty", fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(file, dpi=120)
 
 
