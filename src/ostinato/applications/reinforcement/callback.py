@@ -181,7 +181,7 @@ class PlanCallback(BaseCallback):
         by = done - self.scheduler.count
         if by > 0:
             tick = self.scheduler.step(by=by)
-            if tick.crossed and self._on_cycle_end is not None:
+            if self._on_cycle_end is not None and tick.crossed:
                 self._on_cycle_end(tick, model)
 
     def _rates(self) -> None:
