@@ -21,7 +21,7 @@ _HEAD = """# Evidence
 Made by `ostinato study report` from the records under `evidence/`; do not edit.
 
 Every claim is answered with **supported**, **not supported** or **inconclusive**. Effects are written comparator - claimed, so that a positive
-number is as claimed; points are percentage points of error, % IQR percent of the interquartile range of true scores, % of |E*| percent of the lowest energy known. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
+number is as claimed; points are percentage points of error, % IQR percent of the interquartile range of true scores, % of E* percent of the size of the lowest energy known. With the 95 % interval [L, U] (studentised bootstrap over seeds) and the margin m fixed
 before the run: *supported* is L > 0 and effect >= m, against the primary comparator and every required control; *not supported* is U < m against any of
 them, harm included; *inconclusive* is the rest. A condition "no worse than -m" is met where L > -m and failed where U < -m. Intervals are conditional on the test images; the line "seeds x images" resamples both. Regimes are
 never pooled. With {claims} claims and a rule that errs in 2.5 %, at most {false:.1f} false "supported" are to be expected; the Holm column adjusts the primary
@@ -127,7 +127,7 @@ def _row(finding: Finding) -> str:
     unit = unit_of(contrast.metric)
     verdict = f"{decision.verdict} ({finding.diverged} diverged)" if finding.diverged else decision.verdict
     return (
-        f"| {contrast.name} | {contrast.role} | {in_unit(contrast.metric, decision.effect)} {unit} | {ends[0]} to {ends[1]} | {ends[2]} to {ends[3]} |"
+        f"| {_cell(contrast.name)} | {contrast.role} | {in_unit(contrast.metric, decision.effect)} {unit} | {ends[0]} to {ends[1]} | {ends[2]} to {ends[3]} |"
         f" {both} | {_margin(finding)} | {verdict} | {holm} |"
     )
 
@@ -177,6 +177,11 @@ def _arms(summary: Summary) -> Iterator[str]:
             chosen = ", ".join(f"{name} {value:g}" for name, value in found["chosen"][arm].items())
             yield f"| {regime} | {arm} | {chosen}{' (at the edge)' if arm in found['at_edge'] else ''} | {told} |"
     yield ""
+
+
+def _cell(text: str) -> str:
+    """Return text as a cell of a table holds it: a bar in it would begin another cell."""
+    return text.replace("|", "\\|")
 
 
 def _score(metric: str, score: float | None) -> str:

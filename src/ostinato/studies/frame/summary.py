@@ -122,7 +122,7 @@ def unit_of(metric: str) -> str:
     if metric in _DECADES:
         return "decades"
     if metric in _IN_BEST:
-        return "% of |E*|"
+        return "% of E*"
     if metric in _RETURNS:
         return "of return"
     return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""
