@@ -106,7 +106,7 @@ def test_a_study_without_tuning_with_a_table_and_an_interaction_has_its_page(
 ) -> None:
     weights = {"base": 1.0, "claimed": -2.0, "twin": 1.0}
     study = toy.install(
-        monkeypatch, tuning=None, contrasts=(Contrast("both - claimed", "primary", weights, "error", 0.01),)
+        monkeypatch, tuning=None, contrasts=(Contrast("both - claimed | all", "primary", weights, "error", 0.01),)
     )
     told = replace(study, table=lambda records: [f"| {len(records)} records |", "|---|", ""])
     monkeypatch.setattr(sys.modules["ostinato.studies.toy"], "STUDY", told)
@@ -120,7 +120,8 @@ def test_a_study_without_tuning_with_a_table_and_an_interaction_has_its_page(
     write_page(tmp_path / "EVIDENCE.md", tmp_path)
     text = (tmp_path / "EVIDENCE.md").read_text()
     assert "\n\n| 39 records |\n|---|\n\n| arm | error |" in text
-    assert re.search(r"Controlled: \*\*supported\*\*\. both - claimed \+\d+\.\d\d points \(", text)
+    assert re.search(r"Controlled: \*\*supported\*\*\. both - claimed \| all \+\d+\.\d\d points \(", text)
+    assert "| both - claimed \\\\| all | primary |" in text  # a bar would begin another cell
     assert "Settings chosen" not in text
 
 
