@@ -121,7 +121,7 @@ def test_a_study_without_tuning_with_a_table_and_an_interaction_has_its_page(
     text = (tmp_path / "EVIDENCE.md").read_text()
     assert "\n\n| 39 records |\n|---|\n\n| arm | error |" in text
     assert re.search(r"Controlled: \*\*supported\*\*\. both - claimed \| all \+\d+\.\d\d points \(", text)
-    assert "| both - claimed \\\\| all | primary |" in text  # a bar would begin another cell
+    assert "| both - claimed \\| all | primary |" in text  # a bar would begin another cell
     assert "Settings chosen" not in text
 
 
