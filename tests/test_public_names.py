@@ -17,6 +17,10 @@ PUBLIC: dict[str, set[str]] = {
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
     "ostinato.applications.federated": {"LocalRound", "Phases", "merge"},
+    "ostinato.applications.landscapes": {
+        "Descent", "DoubleWells", "Logistic", "MovingQuadratic", "Plateau", "Problem", "Quadratic", "Rosenbrock", "Saddle", "Share", "Times", "descend",
+        "share",
+    },
     "ostinato.augment": {
         "Augment", "NAMES", "colour", "cutmix", "cutout", "feature_dropout", "feature_noise", "flip", "generator", "mixup", "noise", "shift", "soft",
         "token_dropout",
@@ -59,9 +63,11 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.search.sweeps": {"RangeTest", "Suggestion", "range_test", "untouched"},
     "ostinato.studies": {"EvidenceFolder", "NAMES", "Runner", "Study", "find"},
     "ostinato.studies.frame": {"EvidenceFolder", "Finding", "Judgement", "NAMES", "Runner", "Study", "find", "judge"},
+    "ostinato.studies.adam_cycles": {"STUDY"},
     "ostinato.studies.phase_lock": {"STUDY"},
     "ostinato.studies.restart_shapes": {"STUDY"},
     "ostinato.studies.antiphase_regularisation": {"STUDY"},
+    "ostinato.studies.weight_decay_escape": {"STUDY"},
     "ostinato.studies.weight_decay_phase": {"STUDY"},
     "ostinato.studies.batchnorm_momentum": {"STUDY"},
     "ostinato.studies.snapshot_ensemble": {"STUDY"},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.bench import BENCHMARKS, Row, concert, harness, interleaved, run, suite
+from ostinato.bench import BENCHMARKS, Row, concert, harness, interleaved, landscapes, run, suite
 from ostinato.bench.concert import RATE, SIX
 from ostinato.bench.overhead import eight_bindings, torch_schedulers
 from ostinato.bench.page import render_page
@@ -83,6 +83,15 @@ def test_the_concert_moves_six_targets_around_what_its_peer_holds() -> None:
     assert means["optimizer[*].weight_decay"] == pytest.approx(
         peer.session.optimizer.param_groups[0]["weight_decay"], rel=1e-2
     )
+
+
+def test_the_landscapes_bench_makes_the_runs_of_its_peer() -> None:
+    row = landscapes.measure(starts=4, steps=40, rounds=1)
+    assert (row.name, row.detail["runs"], row.detail["updates_each"]) == ("landscapes", 20, 40)
+    found = landscapes.ours(4, 40)
+    for arm in landscapes.arms_of(40):
+        *_, last = landscapes.plain(arm, 2, 4, 40)
+        assert found.positions[found.place(arm), 2] == pytest.approx(last[0].numpy(), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", sorted(torch_schedulers(1)))

@@ -144,6 +144,12 @@ def test_regrets_are_read_in_percent_of_the_spread_of_scores(tmp_path: Path, mon
     assert "difference of regret in % IQR; right" in svg
 
 
+def test_a_pilot_of_arms_that_score_alike_asks_for_the_fewest_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for row in pilot(toy.install(monkeypatch), 4, workers=1):
+        assert row["paired_sd"] == pytest.approx(0.0, abs=1e-12)
+        assert row["seeds_for_80"] == 12
+
+
 def test_a_pilot_of_a_study_without_tuning_tells_the_spread_of_its_primary_metric(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

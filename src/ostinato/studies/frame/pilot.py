@@ -14,6 +14,9 @@ from ostinato.studies.frame.tuning import settings_of
 
 __all__ = ["pilot"]
 
+_NO_SPREAD = 1e-9
+"""What stands for a spread of 0: where all arms score alike, the fewest seeds decide."""
+
 
 def pilot(study: Study, seeds: int, *, engine: str = "local", workers: int | None = None) -> list[dict[str, Any]]:
     """Return, for every regime, the spread of validation errors and the seconds that a seed takes; no mean of any arm.
@@ -49,7 +52,7 @@ def pilot(study: Study, seeds: int, *, engine: str = "local", workers: int | Non
                 "pooled_sd": float(np.sqrt(np.mean(np.var(table, axis=1, ddof=1)))),
                 "paired_sd": spread,
                 "minutes_a_seed": sum(one.wall_s for one in done) / 60 / seeds,
-                "seeds_for_80": n_to_decide(spread, spec.primary.margin) or 0,
+                "seeds_for_80": n_to_decide(max(spread, _NO_SPREAD), spec.primary.margin) or 0,
             }
         )
     return rows

@@ -20,6 +20,8 @@ NAMES = (
     "antiphase-regularisation",
     "weight-decay-phase",
     "batchnorm-momentum",
+    "adam-cycles",
+    "weight-decay-escape",
 )
 """Every study, in the order of the page of evidence."""
 

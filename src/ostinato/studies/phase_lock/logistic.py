@@ -3,80 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import root
-from torch import Tensor
-from torch.nn.functional import softplus
+from scipy.special import expit
 
+from ostinato.applications.landscapes import Logistic
 from ostinato.studies.phase_lock.bank import Bank
 from ostinato.studies.phase_lock.layout import Layout
 
-__all__ = ["Problem", "make_bank", "make_problem"]
+__all__ = ["make_bank", "make_problem"]
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Logistic regression with ridge: F(w) = mean_i log(1 + exp(-z_i·w)) + ridge/2 |w|², z_i = y_i x_i, y_i = ±1. Strictly convex.
-
-    Attributes:
-        rows: z, (n, d).
-        ridge: > 0.
-    """
-
-    rows: Floats
-    ridge: float
-
-    def gradient(self, w: Floats) -> Floats:
-        """Return ∇F(w), (d,)."""
-        found: Floats = self.ridge * w - self.rows.T @ _sigmoid(-self.rows @ w) / len(self.rows)
-        return found
-
-    def hessian(self, w: Floats) -> Floats:
-        """Return ∇²F(w), (d, d)."""
-        p = _sigmoid(self.rows @ w)
-        found: Floats = (self.rows.T * (p * (1 - p))) @ self.rows / len(self.rows) + self.ridge * np.eye(len(w))
-        return found
-
-    def loss(self, w: Tensor) -> Tensor:
-        """Return F of weights (..., d), float64 (...)."""
-        z = torch.from_numpy(self.rows)
-        return softplus(-(w @ z.T)).mean(dim=-1) + self.ridge / 2 * (w * w).sum(dim=-1)
-
-    @cached_property
-    def optimum(self) -> Floats:
-        """The only stationary point, (d,): Newton's method with safeguards (MINPACK)."""
-        found = root(self.gradient, np.zeros(self.rows.shape[1]), jac=self.hessian, tol=1e-14)
-        best: Floats = found.x
-        return best
-
-    @cached_property
-    def least(self) -> float:
-        """F at the optimum."""
-        return float(self.loss(torch.from_numpy(self.optimum)))
-
-
-def _sigmoid(x: Floats) -> Floats:
-    found: Floats = 0.5 * (1.0 + np.tanh(0.5 * x))
-    return found
-
-
-def make_problem(parameters: Mapping[str, Any]) -> Problem:
+def make_problem(parameters: Mapping[str, Any]) -> Logistic:
     """Return the problem of the study: normal features of scales 1 to 0.1, labels by a logistic model. Always the same."""
     rng = np.random.default_rng(20_263)
     examples, features = parameters["examples"], parameters["features"]
     scales = np.geomspace(1.0, 0.1, features)
     x = rng.standard_normal((examples, features)) * scales
     teacher = rng.standard_normal(features) / scales
-    y = np.where(rng.random(examples) < _sigmoid(x @ teacher), 1.0, -1.0)
-    return Problem(y[:, None] * x, parameters["ridge"])
+    y = np.where(rng.random(examples) < expit(x @ teacher), 1.0, -1.0)
+    return Logistic(torch.from_numpy(y[:, None] * x), parameters["ridge"], parameters["batch"])
 
 
 def make_bank(parameters: Mapping[str, Any], layout: Layout, seeds: Sequence[int]) -> Bank:
@@ -95,7 +46,7 @@ def make_bank(parameters: Mapping[str, Any], layout: Layout, seeds: Sequence[int
     )
 
 
-def _excess(problem: Problem, parameters: Mapping[str, Any], layout: Layout, seed: int) -> Floats:
+def _excess(problem: Logistic, parameters: Mapping[str, Any], layout: Layout, seed: int) -> Floats:
     """Return the excess loss of a seed's runs, (runs, A, P, judged steps); a run that is over keeps its last value.
 
     Start and minibatches are those of the run, the same for all configurations.
@@ -103,7 +54,7 @@ def _excess(problem: Problem, parameters: Mapping[str, Any], layout: Layout, see
     rng = np.random.default_rng([seed, 20_264])
     count, batch, (examples, features) = parameters["runs"], parameters["batch"], problem.rows.shape
     rates = torch.from_numpy(_rates(layout))
-    rows = torch.from_numpy(problem.rows)
+    rows = problem.rows
     w = torch.from_numpy(rng.standard_normal((count, 1, features))).repeat(1, rates.shape[1], 1)
     found = torch.empty(layout.steps - layout.start, count, rates.shape[1], dtype=torch.float64)
     for step in range(layout.steps):
@@ -111,7 +62,7 @@ def _excess(problem: Problem, parameters: Mapping[str, Any], layout: Layout, see
         pull = torch.sigmoid(-(w @ z.transpose(1, 2))) @ z / batch
         w += rates[step][None, :, None] * (pull - problem.ridge * w)
         if step >= layout.start:
-            found[step - layout.start] = problem.loss(w) - problem.least
+            found[step - layout.start] = problem.value(w) - problem.least
     return found.permute(1, 2, 0).reshape(count, *layout.shape, -1).numpy()
 
 
