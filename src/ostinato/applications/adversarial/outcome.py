@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +65,25 @@ class Games:
         """Coverage at every reading, (R, A, S)."""
         return Coverage(self.mixture, self.counts)
 
-    def last_cycle(self, values: Floats) -> Floats:
-        """Return the mean of readings, (R, A, S), over each arm's last complete cycle, (A, S); of all of them where there is none."""
+    def overall(self, values: Floats) -> Floats:
+        """Return the mean of what was counted between readings, (R, A, S), over all rounds, (A, S)."""
+        weights = np.diff(self.rounds, prepend=-1)
+        found: Floats = np.average(values, axis=0, weights=weights)
+        return found
+
+    def last_cycle(self, values: Floats, of: Callable[..., Any] = np.mean) -> Floats:
+        """Return the mean of readings, (R, A, S), over each arm's last complete cycle, (A, S); of all of them where there is none.
+
+        Args:
+            values: The readings.
+            of: What to take instead of the mean, such as ``np.max``.
+        """
         found = np.empty(values.shape[1:])
         for arm, span in enumerate(self.spans):
             inside = np.ones(len(self.rounds), np.bool_)
             if span is not None:
                 inside = (self.rounds >= span.start) & (self.rounds < span.end)
-            found[arm] = values[inside, arm].mean(axis=0)
+            found[arm] = of(values[inside, arm], axis=0)
         return found
 
     def at(self, values: Floats, phase: float) -> Floats:

@@ -101,8 +101,8 @@ def play(
         demand_whole(name, value)
     demand_updates(updates)
     made = _Setup(
-        learnt, tuple(resolved.values()), chosen, {"generator": generator, "discriminator": discriminator},
-        dict(zip(PLAYERS, updates, strict=True)), {**_ADAM, **(options or {})}, batch,
+        learnt, tuple(resolved.values()), chosen, makers={"generator": generator, "discriminator": discriminator},
+        updates=dict(zip(PLAYERS, updates, strict=True)), options={**_ADAM, **(options or {})}, batch=batch,
     )  # fmt: skip
     total = next(iter(resolved.values())).total
     read = np.array(sorted({*range(every - 1, total, every), total - 1}))
@@ -133,6 +133,7 @@ class _Setup:
         target: Mixture,
         plans: Sequence[ResolvedPlan],
         seeds: Sequence[int],
+        *,
         makers: Mapping[str, Callable[[], nn.Module]],
         updates: Mapping[str, int],
         options: Mapping[str, Any],
