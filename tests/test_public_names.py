@@ -16,6 +16,7 @@ PUBLIC: dict[str, set[str]] = {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "balanced", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
+    "ostinato.applications.adversarial": {"Coverage", "Games", "Mixture", "TwoPlayers", "loss", "mixture", "play", "waves"},
     "ostinato.applications.federated": {"LocalRound", "Phases", "merge"},
     "ostinato.applications.landscapes": {
         "Descent", "DoubleWells", "Logistic", "MovingQuadratic", "Plateau", "Problem", "Quadratic", "Rosenbrock", "Saddle", "Share", "Times", "descend",
@@ -64,6 +65,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies": {"EvidenceFolder", "NAMES", "Runner", "Study", "find"},
     "ostinato.studies.frame": {"EvidenceFolder", "Finding", "Judgement", "NAMES", "Runner", "Study", "find", "judge"},
     "ostinato.studies.adam_cycles": {"STUDY"},
+    "ostinato.studies.gan_phase": {"STUDY"},
     "ostinato.studies.phase_lock": {"STUDY"},
     "ostinato.studies.restart_shapes": {"STUDY"},
     "ostinato.studies.antiphase_regularisation": {"STUDY"},

@@ -22,6 +22,7 @@ NAMES = (
     "batchnorm-momentum",
     "adam-cycles",
     "weight-decay-escape",
+    "gan-phase",
 )
 """Every study, in the order of the page of evidence."""
 

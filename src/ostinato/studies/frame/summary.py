@@ -17,9 +17,12 @@ from ostinato.studies.frame.study import Study
 __all__ = ["Summary", "factor_of", "in_unit", "summarise", "unit_of"]
 
 _DECIMALS = {"nll_gap": 5}
-_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trapped")
+_SHARES = ("error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trapped", "junk", "runaway")
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
+
+_NATS = ("nll", "jsd", "reverse_kl")
+"""Beginnings of the names of what is counted in nats."""
 
 _DECADES = ("gap", "gap_excess", "gap_cycle", "gap_peak", "gap_time")
 """Differences of decimal logarithms."""
@@ -113,4 +116,4 @@ def unit_of(metric: str) -> str:
         return "% IQR"
     if metric in _DECADES:
         return "decades"
-    return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""
+    return "points" if metric in _SHARES else "nat" if metric.startswith(_NATS) else ""
