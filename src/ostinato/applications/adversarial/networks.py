@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -29,36 +29,48 @@ class Octaves(nn.Module):
         super().__init__()
         self.count = count
 
+    def extra_repr(self) -> str:
+        return str(self.count)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the coordinates and their waves."""
         turns = torch.cat([x * (math.pi * 2**k) for k in range(self.count)], dim=-1)
         return torch.cat([x, torch.sin(turns), torch.cos(turns)], dim=-1)
 
 
-def generator(latent: int = 2, *, hidden: int = 64, layers: int = 2) -> nn.Sequential:
+def generator(latent: int = 2, *, hidden: int = 64, layers: int = 2, normalise: bool = True) -> nn.Sequential:
     """Return a perceptron from `latent` normal numbers to a point in the plane.
 
-    >>> generator(2, hidden=8)
+    Args:
+        latent: How many.
+        hidden: Width.
+        layers: Hidden layers.
+        normalise: Batch normalisation in each, as PacGAN's has it; by the statistics of whatever batch is made, 2,500 samples included.
+
+    >>> generator(2, hidden=8, layers=1)
     Sequential(
       (0): Linear(in_features=2, out_features=8, bias=True)
-      (1): ReLU()
-      (2): Linear(in_features=8, out_features=8, bias=True)
-      (3): ReLU()
-      (4): Linear(in_features=8, out_features=2, bias=True)
+      (1): BatchNorm1d(8, ..., track_running_stats=False)
+      (2): ReLU()
+      (3): Linear(in_features=8, out_features=2, bias=True)
     )
     """
-    return _perceptron(latent, hidden, layers, 2, nn.ReLU)
+
+    def inner(width: int) -> list[nn.Module]:
+        return [nn.BatchNorm1d(width, track_running_stats=False)] * normalise + [nn.ReLU()]
+
+    return _perceptron([latent, *[hidden] * layers, 2], inner)
 
 
 def discriminator(*, hidden: int = 64, layers: int = 2, octaves: int = 3) -> nn.Sequential:
     """Return a perceptron from a point, and its `Octaves`, to a score (logit)."""
-    inner = _perceptron(2 * (1 + 2 * octaves), hidden, layers, 1, lambda: nn.LeakyReLU(0.2))
-    return nn.Sequential(Octaves(octaves), *inner) if octaves else inner
+    widths = [2 * (1 + 2 * octaves), *[hidden] * layers, 1]
+    return nn.Sequential(*[Octaves(octaves)] * (octaves > 0), *_perceptron(widths, lambda width: [nn.LeakyReLU(0.2)]))
 
 
-def _perceptron(
-    inputs: int, hidden: int, layers: int, outputs: int, activation: Callable[[], nn.Module]
-) -> nn.Sequential:
-    widths = [inputs, *[hidden] * layers]
-    inner = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), activation())]
-    return nn.Sequential(*inner, nn.Linear(hidden, outputs))
+def _perceptron(widths: Sequence[int], inner: Callable[[int], list[nn.Module]]) -> nn.Sequential:
+    """Return linear layers of these widths with what `inner` makes of a width behind each but the last."""
+    parts: list[nn.Module] = []
+    for a, b in pairwise(widths[:-1]):
+        parts += [nn.Linear(a, b), *inner(b)]
+    return nn.Sequential(*parts, nn.Linear(widths[-2], widths[-1]))

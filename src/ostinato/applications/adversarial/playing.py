@@ -52,7 +52,7 @@ def play(
     every: int = 100,
     samples: int = 2500,
     keep: Sequence[int] = (),
-    threshold: float = 0.1,
+    threshold: float = 0.2,
     compile: Compile = "auto",
 ) -> Games:
     """Train a generator against a discriminator on a mixture, under every plan and every seed at once.

@@ -29,7 +29,7 @@ def remarks(records: Records) -> list[str]:
     runaway = ", ".join(f"{arm} {_mean(found, 'runaway'):.1%}" for arm, found in by_arm.items())
     lines = [
         f"Modes covered of {modes}, mean over the last cycle: {covered}. Samples of high quality: {good}.",
-        f"Runaway, the share of rounds in which the discriminator's loss is below a tenth of what it is in balance: {runaway}.",
+        f"Runaway, the share of rounds in which the discriminator's loss is below a fifth of what it is in balance: {runaway}.",
         _end_or_mean(by_arm),
     ]
     turning = {arm: turn for arm, turn in _ROTATION.items() if arm in by_arm}

@@ -8,9 +8,9 @@ __all__ = ["SPEC"]
 
 _M = 0.03
 _MARGINS = {"jsd": _M, "jsd_final": _M, "jsd_worst": _M, "missed": 1.0, "junk": 0.05, "runaway": 0.05}
-_RATES = (1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3)
+_RATES = (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)
 _SHARED = {
-    "rounds": 20_000, "cycles": 10, "every": 100, "samples": 2500, "batch": 100, "hidden": 64, "layers": 2,
+    "rounds": 16_000, "cycles": 10, "every": 200, "samples": 2500, "batch": 100, "hidden": 64, "layers": 2, "octaves": 2,
 }  # fmt: skip
 _SMOKE = {"rounds": 60, "cycles": 2, "every": 5, "samples": 100, "batch": 16, "hidden": 8}
 _FEW = ("anti", "in-phase", "two-time-scale", "tuned-constant", "constant")
@@ -25,7 +25,12 @@ SPEC = Spec(
     claim="Learning rates of generator and discriminator out of phase keep the game in balance and give better, more diverse samples.",
     source="a conjecture from practice; constant unequal rates: M. Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017, arXiv 1706.08500;"
     " mixtures and protocol: Z. Lin et al., PacGAN, NeurIPS 2018, arXiv 1712.04086",
-    scope="TODO",
+    scope="Two perceptrons with two hidden layers of 64 on mixtures in the plane, no images: the generator with batch normalisation, the discriminator sees a point also as sines of it"
+    " (octaves), without which one so small does not resolve modes of this spread at all. 16,000 rounds of one update each, batch 100, Adam with betas (0.8, 0.999): published runs"
+    " take 400,000 and larger networks, and end with fewer junk samples; a verdict is about the way there. The waves have a mean rate that is chosen for anti and inherited by"
+    " every arm of equal mean; lowest 1/20 of the highest. The waveform is sine, in which half a cycle late and the mirror image are the same. What counts is the mean over the last cycle,"
+    " never a best checkpoint; the end alone and the worst stand beside it. tuned-constant and two-time-scale are baselines of practice and chose for themselves, the rate first and then the ratio: one choice more"
+    " than anti had. The ring runs five of the nine arms under ten seeds.",
     arms={
         "anti": "ten sine cycles, the discriminator half a cycle late: one rate is highest where the other is lowest",
         "in-phase": "the same cycles, both rates together",
@@ -52,9 +57,9 @@ SPEC = Spec(
         *(_difference("two-time-scale", "anti", metric=metric) for metric in ("jsd_final", "missed", "runaway")),
     ),
     regimes=(
-        Regime("grid", "a grid of 25 modes", "made up", "", {**_SHARED, "mixture": "grid", "octaves": 3}, _SMOKE),
+        Regime("grid", "a grid of 25 modes", "made up", "", {**_SHARED, "mixture": "grid"}, _SMOKE),
         Regime(
-            "ring", "a ring of 8 modes", "made up", "", {**_SHARED, "mixture": "ring", "octaves": 3}, _SMOKE, arms=_FEW, seeds=10
+            "ring", "a ring of 8 modes", "made up", "", {**_SHARED, "mixture": "ring"}, _SMOKE, arms=_FEW, seeds=10
         ),
     ),
     tuning=Tuning(
