@@ -26,20 +26,35 @@ _BATCH = 128
 class Features(nn.Module):
     """A classifier's last hidden layer, (B, C, H, W) in [0, 1] to (B, num_features): what torchmetrics takes as ``feature``.
 
+    Each feature has mean 0 and standard deviation 1 over the images that it was learnt from (one that is always 0 stays so).
+
     Attributes:
         num_features: Their number.
         error: The classifier's error on images that were held out.
     """
 
-    def __init__(self, body: nn.Module, num_features: int, error: float) -> None:
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, body: nn.Module, seen: Tensor, error: float) -> None:
         super().__init__()
-        self.body, self.num_features, self.error = body, num_features, error
+        self.body, self.error = body, error
+        found = _in_batches(body, seen)
+        self.num_features = found.shape[1]
+        spread = found.std(dim=0)
+        self.register_buffer("mean", found.mean(dim=0))
+        self.register_buffer("spread", torch.where(spread > 0, spread, torch.ones_like(spread)))
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Return the features."""
-        found: Tensor = self.body(images)
+        found: Tensor = (self.body(images) - self.mean) / self.spread
         return found
+
+
+@torch.no_grad()
+def _in_batches(network: nn.Module, images: Tensor) -> Tensor:
+    return torch.cat([network(part) for part in torch.split(images, _BATCH)])
 
 
 def learn_features(
@@ -67,14 +82,13 @@ def learn_features(
         head = nn.Linear(num_features, classes)
         optimizer = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=2e-3)
         for _ in range(epochs):
-            for rows in torch.randperm(kept).split(_BATCH):
+            for rows in torch.split(torch.randperm(kept), _BATCH):
                 optimizer.zero_grad()
-                F.cross_entropy(head(body(images[rows])), labels[rows]).backward()
+                F.cross_entropy(head(body(images[rows])), labels[rows]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
     body.eval()
-    with torch.no_grad():
-        guesses = torch.cat([head(body(part)).argmax(1) for part in images[kept:].split(_BATCH)])
-    return Features(body, num_features, float((guesses != labels[kept:]).double().mean()))
+    guesses = _in_batches(nn.Sequential(body, head), images[kept:]).argmax(dim=1)
+    return Features(body, images[:kept], float((guesses != labels[kept:]).double().mean()))
 
 
 @dataclass(frozen=True)
@@ -119,7 +133,7 @@ def distances(real: Tensor, generated: Tensor, features: Features, *, subset: in
         recipes.reseed(seed)
         for metric in (frechet, kernel):
             for images, is_real in ((real, True), (generated, False)):
-                for part in images.split(_BATCH):
+                for part in torch.split(images, _BATCH):
                     metric.update(part, real=is_real)
         mean, sd = kernel.compute()
         return Distances(float(frechet.compute()), float(mean), float(sd), len(generated))

@@ -201,7 +201,8 @@ class _Setup:
             original = group[key] if element is None else group[key][element]
             found[key, element] = values.block(GroupPlace(0, key, element), float(original), rounds)
         steps = np.arange(first * own.updates, stop * own.updates, dtype=np.int64)
-        stacked = np.stack(own.rule.coefficients(found, steps, 0), axis=1).astype(np.float32)
+        with np.errstate(over="ignore"):  # a rate beyond float32 is infinite, and its game diverges
+            stacked = np.stack(own.rule.coefficients(found, steps, 0), axis=1).astype(np.float32)
         return torch.from_numpy(stacked.reshape(stop - first, own.updates, *stacked.shape[1:]))
 
     def _drawn(self, seed: int, block: int) -> tuple[Floats, dict[str, Floats]]:
