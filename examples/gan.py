@@ -12,24 +12,29 @@ import time
 import numpy as np
 from matplotlib.figure import Figure
 
+import ostinato as ost
 from ostinato.applications import adversarial
 
 ROUNDS, CYCLES, RATE, SEEDS = 8000, 8, 4e-4, (0, 1)
 PHASES = [k / 8 for k in range(1, 9)]
-arms = {
-    "in phase": adversarial.waves(0.1 * RATE, 2 * RATE, total=ROUNDS, count=CYCLES, shift=0.0),
-    "anti-phase": adversarial.waves(0.1 * RATE, 2 * RATE, total=ROUNDS, count=CYCLES, shift=0.5),
-}
 
 
-def mixture(picture: str) -> None:
+def arms_of(rounds: int) -> dict[str, ost.Plan]:
+    """Return two plans of one mean rate: in phase, and half a cycle apart."""
+    shifts = {"in phase": 0.0, "anti-phase": 0.5}
+    return {
+        arm: adversarial.waves(0.1 * RATE, 2 * RATE, total=rounds, count=CYCLES, shift=shift)
+        for arm, shift in shifts.items()
+    }
+
+
+def mixture(picture: str, rounds: int = ROUNDS) -> None:
     """Play, print the table, and draw samples at eight phases of the last cycle, the modes covered, and both rates."""
-    grid = adversarial.mixture("grid")
-    length = ROUNDS // CYCLES
-    keep = [ROUNDS - length + round(phase * length) - 1 for phase in PHASES]
+    grid, arms, length = adversarial.mixture("grid"), arms_of(rounds), rounds // CYCLES
+    keep = [rounds - length + round(phase * length) - 1 for phase in PHASES]
     begun = time.perf_counter()
     found = adversarial.play(grid, arms, seeds=SEEDS, every=length // 8, keep=keep)
-    print(f"{len(arms)} plans x {len(SEEDS)} seeds x {ROUNDS:,} rounds in {time.perf_counter() - begun:.0f} s")
+    print(f"{len(arms)} plans x {len(SEEDS)} seeds x {rounds:,} rounds in {time.perf_counter() - begun:.0f} s")
     print(
         f"\nlast cycle   modes of {grid.modes}   high quality   reverse KL   Jensen-Shannon   at its end   at its worst   runaway"
     )
@@ -42,10 +47,10 @@ def mixture(picture: str) -> None:
         end, worst = covered.jsd[-1, place].mean(), found.last_cycle(covered.jsd, np.max)[place].mean()
         runaway = found.overall(found.below)[place].mean()
         print(f"{arm:10} {modes:13.1f} {good:14.1%} {kl:12.2f} {jsd:16.3f} {end:12.3f} {worst:14.3f} {runaway:9.1%}")
-    draw(found, picture)
+    draw(found, arms, picture)
 
 
-def draw(found: adversarial.Games, picture: str) -> None:
+def draw(found: adversarial.Games, arms: dict[str, ost.Plan], picture: str) -> None:
     """Draw the last cycle's samples, arm by arm, and below them modes and rates over time."""
     figure = Figure(figsize=(13.0, 7.4), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[3.4, 2.6])
@@ -62,7 +67,7 @@ def draw(found: adversarial.Games, picture: str) -> None:
     panels = below.subplots(1, 1 + len(found.arms), width_ratios=[2, *[1] * len(found.arms)])
     for place, arm in enumerate(found.arms):
         panels[0].plot(found.rounds + 1, found.coverage.modes[:, place].mean(axis=1), label=arm, linewidth=1.2)
-        table = arms[arm].table(ROUNDS - 2 * ROUNDS // CYCLES)
+        table = arms[arm].table(found.rounds[-1] + 1 - 2 * (found.rounds[-1] + 1) // CYCLES)
         for player, style in (("generator", "-"), ("discriminator", "--")):
             panels[1 + place].plot(
                 table["step"], table[f"{player}.lr"], style, color="0.25", label=player, linewidth=1.2
