@@ -30,8 +30,8 @@ __all__ = ["play"]
 
 BLOCK = 250
 """Rounds whose random numbers are drawn together."""
-_PAYS = 100_000
-"""From so many rounds of a game on, all games together, compiling is worth its seconds."""
+_PAYS = 2000
+"""From so many rounds on, compiling is worth its seconds, however few games there are."""
 _ADAM = {"lr": 1e-4, "betas": (0.8, 0.999)}
 
 Floats = NDArray[np.float32]
@@ -78,7 +78,7 @@ def play(
         samples: How many; the same latent numbers each time.
         keep: Rounds after which samples are kept, rounded up to the next reading.
         threshold: A round counts as runaway where the discriminator's loss, before its last update, is below this share of what it is in balance.
-        compile: ``"auto"`` decides from the number of rounds and games.
+        compile: ``"auto"`` decides from the number of rounds.
 
     Returns:
         Counts by mode, losses, samples, and what follows from them.
@@ -108,7 +108,7 @@ def play(
     read = np.array(sorted({*range(every - 1, total, every), total - 1}))
     own = losses.loss(loss)
     game = Game(made.players, own, threshold * own.balance)
-    compiled = compile is True or (compile == "auto" and total * len(resolved) * len(chosen) >= _PAYS)
+    compiled = compile is True or (compile == "auto" and total >= _PAYS)
     with torch.no_grad():
         told = _played(game, made, read, samples, keep, compiled=compiled)
     shape = (len(resolved), len(chosen))
