@@ -68,14 +68,12 @@ def draw(found: adversarial.Games, arms: dict[str, ost.Plan], picture: str) -> N
     for place, arm in enumerate(found.arms):
         panels[0].plot(found.rounds + 1, found.coverage.modes[:, place].mean(axis=1), label=arm, linewidth=1.2)
         table = arms[arm].table(found.rounds[-1] + 1 - 2 * (found.rounds[-1] + 1) // CYCLES)
-        for player, style in (("generator", "-"), ("discriminator", "--")):
-            panels[1 + place].plot(
-                table["step"], table[f"{player}.lr"], style, color="0.25", label=player, linewidth=1.2
-            )
-        panels[1 + place].set(title=f"rates, {arm}", xlabel="round")
+        for player, style in (("generator", "-k"), ("discriminator", "--r")):
+            panels[1 + place].plot(table["step"], table[f"{player}.lr"], style, label=player, linewidth=1.2)
+        panels[1 + place].set(title=f"rates, {arm}", xlabel="round", ylim=(0, 2.6 * RATE))
     panels[0].set(xlabel="round", ylabel="modes covered", title=f"mean of {len(found.seeds)} seeds", ylim=(0, None))
     panels[0].legend(frameon=False)
-    panels[1].legend(frameon=False, loc="lower left")
+    panels[1].legend(frameon=False, loc="upper center", ncols=2, fontsize=8)
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(picture, dpi=130)
