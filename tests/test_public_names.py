@@ -16,6 +16,7 @@ PUBLIC: dict[str, set[str]] = {
         "Binding", "Cycle", "Plan", "ResolvedPlan", "Schedule", "Scheduler", "SharedValue", "SnapshotEnsemble", "__version__", "augment", "balanced", "controls", "data", "errors",
         "evaluation", "mirror", "nn", "one_cycle", "parameter_groups", "population", "range_test", "schedule", "schedules", "search", "was_stepped", "wave",
     },
+    "ostinato.applications.adversarial": {"Coverage", "Games", "Mixture", "TwoPlayers", "loss", "mixture", "play", "waves"},
     "ostinato.applications.continual": {
         "Batch", "Buffer", "ClassBalanced", "Feed", "Replay", "Reservoir", "Stream", "StreamResult", "Task", "average_accuracy", "backward_transfer",
         "decayed", "forgetting", "gdumb", "new_task_accuracy", "permuted", "replay_times", "split", "train_stream",
@@ -86,6 +87,7 @@ PUBLIC: dict[str, set[str]] = {
     "ostinato.studies.folding": {"STUDY"},
     "ostinato.studies.frame": {"EvidenceFolder", "Finding", "Judgement", "NAMES", "Runner", "Study", "find", "judge"},
     "ostinato.studies.adam_cycles": {"STUDY"},
+    "ostinato.studies.gan_phase": {"STUDY"},
     "ostinato.studies.phase_lock": {"STUDY"},
     "ostinato.studies.restart_shapes": {"STUDY"},
     "ostinato.studies.rl_curriculum": {"STUDY"},

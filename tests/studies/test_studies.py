@@ -25,10 +25,18 @@ fashion = pytest.mark.skipif(
     "OSTINATO_DATA" not in __import__("os").environ, reason="needs Fashion-MNIST (OSTINATO_DATA)"
 )
 
-NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape", "folding", "rl-curriculum"}
+NO_IMAGES = {"phase-lock", "adam-cycles", "weight-decay-escape", "folding", "gan-phase", "rl-curriculum"}
 """Studies that need no Fashion-MNIST."""
-WITH_A_TABLE = {"phase-lock", "adam-cycles", "federated-phase", "moving-landscape", "replay-phase", "rl-curriculum"}
-ACROSS_REGIMES = {"antiphase-regularisation", "adam-cycles", "weight-decay-escape"}
+WITH_A_TABLE = {
+    "phase-lock",
+    "adam-cycles",
+    "federated-phase",
+    "moving-landscape",
+    "gan-phase",
+    "replay-phase",
+    "rl-curriculum",
+}
+ACROSS_REGIMES = {"antiphase-regularisation", "adam-cycles", "weight-decay-escape", "gan-phase"}
 
 
 @pytest.mark.parametrize("name", [name if name in NO_IMAGES else pytest.param(name, marks=fashion) for name in NAMES])

@@ -62,8 +62,13 @@ class Placement:
         return any(isinstance(place, GroupPlace) and place.key == key for member in self.driven for place in member)
 
 
-def place_plans(plans: Sequence[ResolvedPlan], roots: Mapping[str, Any]) -> Placement:
+def place_plans(plans: Sequence[ResolvedPlan], roots: Mapping[str, Any], *, only: str | None = None) -> Placement:
     """Find where each plan's targets land on one set of objects.
+
+    Args:
+        plans: One a member.
+        roots: The objects by name.
+        only: Leave out targets of other roots: where several optimizers are driven, each has a placement of its own.
 
     Raises:
         TargetError: A target matches nothing, or two of one plan match the same place.
@@ -75,7 +80,7 @@ def place_plans(plans: Sequence[ResolvedPlan], roots: Mapping[str, Any]) -> Plac
     said: set[str] = set()
     for plan in plans:
         if id(plan) not in known:
-            known[id(plan)] = _placed(plan, roots, shared, foreign, said=said)
+            known[id(plan)] = _placed(plan, roots, shared, foreign, said=said, only=only)
             said |= set(plan.targets)
     attributes = tuple(shared.values())
     originals = {place: place.slot.read() for place in attributes}
@@ -89,11 +94,14 @@ def _placed(
     foreign: dict[str, None],
     *,
     said: set[str],
+    only: str | None,
 ) -> Driven:
     roots_of(plan.targets, roots)
     driven: dict[Place, tuple[Curve, float]] = {}
     owners: dict[Place, str] = {}
     for target, curve in plan.curves.items():
+        if only is not None and Address.parse(target).root != only:
+            continue
         for slot in find(target, roots, {}, announce=target not in said):
             place = _place(slot, shared)
             if place is None:

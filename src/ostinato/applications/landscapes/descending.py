@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ostinato.applications.arms import last_cycle, resolved_arms
 from ostinato.applications.landscapes.outcome import Descent
 from ostinato.applications.landscapes.problem import BLOCK, Problem
 from ostinato.core.clock import Span
@@ -79,12 +80,12 @@ def descend(
     """
     begun = torch.as_tensor(starts, dtype=torch.float64)
     problem.demand_starts(begun)
-    resolved = _resolved(plans)
+    resolved = resolved_arms(plans)
     if every < 1:
         raise ConfigError(f"every: got {every}, expected a whole number of steps > 0")
     machine = _Machine(optimizer, options or {}, list(resolved.values()))
     total = next(iter(resolved.values())).total
-    spans = [_last_cycle(plan) for plan in resolved.values()]
+    spans = [last_cycle(plan) for plan in resolved.values()]
     windows = [_window(span) for span in spans]
     events = {step for span in spans if span for step in (span.peak, span.trough) if step is not None}
     read = sorted({*range(every - 1, total, every), *(step for each in windows for step in each), *events, total - 1})
@@ -102,23 +103,6 @@ def descend(
         windows=tuple(windows),
         digests=tuple(plan.digest for plan in resolved.values()),
     )
-
-
-def _resolved(plans: Mapping[str, Plan | ResolvedPlan]) -> dict[str, ResolvedPlan]:
-    """Return the plans, resolved, of one total."""
-    if not isinstance(plans, Mapping) or not plans:
-        raise ConfigError('plans: expected a table from names to plans, such as {"restarts": plan}')
-    found = {name: plan.resolve() if isinstance(plan, Plan) else plan for name, plan in plans.items()}
-    totals = {name: plan.total for name, plan in found.items()}
-    if len(set(totals.values())) > 1:
-        raise ConfigError(f"plans: got the totals {totals}, expected equal ones: arms are compared at one budget")
-    return found
-
-
-def _last_cycle(plan: ResolvedPlan) -> Span | None:
-    """Return the last complete cycle of a plan; None where it has none."""
-    complete = len(plan.snapshots)
-    return plan.cycles[complete - 1] if complete else None
 
 
 def _window(span: Span | None) -> tuple[int, ...]:

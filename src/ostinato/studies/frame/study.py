@@ -25,9 +25,10 @@ NAMES = (
     "moving-landscape",
     "folding",
     "federated-phase",
-    "membership-breathing",
+    "gan-phase",
     "replay-phase",
     "rl-curriculum",
+    "membership-breathing",
 )
 """Every study, in the order of the page of evidence."""
 

@@ -23,11 +23,15 @@ _DECIMALS = {"nll_gap": 5, "auc": 4, "loss_auc": 4, "rmia_auc": 4, **dict.fromke
 _SHARES = (
     "error", "area", "share_to_target", "validation_error", "ece", "disagreement", "trough_error", "peak_error", "cycle_error",
     "trapped", "far", "miss", "balanced_error", "last_cycle_mean", "average_precision", "tpr", "new_error", "forgotten",
+    "junk", "runaway",
 )  # fmt: skip
 _IN_SPREADS = ("regret", "trough_regret")
 """Counted in interquartile ranges of the scores among which was chosen."""
 _IN_BEST = ("energy_gap", "best_energy_gap")
 """Counted in the lowest energy that is known."""
+
+_NATS = ("nll", "jsd", "reverse_kl")
+"""Beginnings of the names of what is counted in nats."""
 
 _DECADES = ("gap", "gap_excess", "gap_cycle", "gap_peak", "gap_time", "quadratic", "quadratic_noisy")
 """Differences of decimal logarithms."""
@@ -125,4 +129,4 @@ def unit_of(metric: str) -> str:
         return "% of E*"
     if metric in _RETURNS:
         return "of return"
-    return "points" if metric in _SHARES else "nat" if metric.startswith("nll") else ""
+    return "points" if metric in _SHARES else "nat" if metric.startswith(_NATS) else ""
