@@ -89,6 +89,21 @@ def test_the_compiled_round_is_the_same() -> None:
     assert compiled.losses == pytest.approx(plain.losses, abs=1e-4)
 
 
+def test_without_a_compiler_games_are_played_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*given: Any, **options: Any) -> Any:
+        def compiled(*tensors: Any) -> Any:
+            raise RuntimeError("no compiler here")
+
+        return compiled
+
+    plain = play("ring", {"anti": ANTI}, compile=False, **SMALL)
+    monkeypatch.setattr(torch, "compile", none)
+    monkeypatch.setattr(playing, "_PAYS", 1)
+    assert play("ring", {"anti": ANTI}, **SMALL).kept == pytest.approx(plain.kept)
+    with pytest.raises(RuntimeError, match="no compiler here"):
+        play("ring", {"anti": ANTI}, compile=True, **SMALL)
+
+
 def test_a_game_does_not_depend_on_who_plays_beside_it() -> None:
     both = play("ring", {"a": ANTI, "b": waves(0.0, 1e-3, total=30, count=1)}, seeds=[5, 6], **SMALL)
     one = play("ring", {"a": ANTI}, seeds=[6], **SMALL)

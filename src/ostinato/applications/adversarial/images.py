@@ -26,7 +26,8 @@ _BATCH = 128
 class Features(nn.Module):
     """A classifier's last hidden layer, (B, C, H, W) in [0, 1] to (B, num_features): what torchmetrics takes as ``feature``.
 
-    Each feature has mean 0 and standard deviation 1 over the images that it was learnt from (one that is always 0 stays so).
+    Over the images that they were learnt from, features have mean 0 and their variances the mean 1: the kernel distance is cubic in them, and means
+    nothing on another scale.
 
     Attributes:
         num_features: Their number.
@@ -41,9 +42,8 @@ class Features(nn.Module):
         self.body, self.error = body, error
         found = _in_batches(body, seen)
         self.num_features = found.shape[1]
-        spread = found.std(dim=0)
         self.register_buffer("mean", found.mean(dim=0))
-        self.register_buffer("spread", torch.where(spread > 0, spread, torch.ones_like(spread)))
+        self.register_buffer("spread", found.var(dim=0).mean().sqrt())
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -108,9 +109,9 @@ def play(
     read = np.array(sorted({*range(every - 1, total, every), total - 1}))
     own = losses.loss(loss)
     game = Game(made.players, own, threshold * own.balance)
-    compiled = compile is True or (compile == "auto" and total >= _PAYS)
     with torch.no_grad():
-        told = _played(game, made, read, samples, keep, compiled=compiled)
+        compiled = compile is True or (compile == "auto" and total >= _PAYS)
+        told = _played(game, made, read, samples, keep, compiled=compiled, insist=compile is True)
     shape = (len(resolved), len(chosen))
     gaps = np.diff(read, prepend=-1)[:, None, None]
     return Games(
@@ -233,7 +234,14 @@ class _Told:
 
 
 def _played(
-    game: Game, setup: _Setup, read: NDArray[np.int64], samples: int, keep: Sequence[int], *, compiled: bool
+    game: Game,
+    setup: _Setup,
+    read: NDArray[np.int64],
+    samples: int,
+    keep: Sequence[int],
+    *,
+    compiled: bool,
+    insist: bool,
 ) -> _Told:
     """Play all rounds, reading after some."""
     state, step = setup.start(), None
@@ -244,8 +252,11 @@ def _played(
     reading = next(upcoming)
     for first in range(0, int(read[-1]) + 1, BLOCK):
         for number, given in enumerate(setup.rounds(first, min(first + BLOCK, int(read[-1]) + 1)), first):
-            step = step or traced(game, state, given, compiled=compiled)
-            step(state, given)
+            if step is None:
+                step = traced(game, state, given)
+                (partial(step.compile, insist=insist) if compiled else step)(state, given)
+            else:
+                step(state, given)
             if number == reading:
                 made = vmap(game.generated)(state.weights["generator"], asked) * setup.target.scale
                 counts.append(count_modes(setup.target, made).numpy())

@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ostinato.applications.adversarial.losses import Loss
 from ostinato.population.rules import Rule
 
-__all__ = ["Game", "Player", "Round", "State", "traced"]
+__all__ = ["Game", "Player", "Round", "State", "Traced", "traced"]
 
 Tensors = dict[str, Tensor]
 
@@ -174,8 +174,8 @@ def _replace(old: Tensor, new: Tensor, good: Tensor) -> None:
     old.copy_(torch.where(good.view([-1] + [1] * (old.dim() - 1)), new, old))
 
 
-def traced(game: Game, state: State, given: Round, *, compiled: bool) -> Callable[[State, Round], None]:
-    """Return a round as a graph of tensor operations for these shapes; compiling takes seconds, on the first call.
+def traced(game: Game, state: State, given: Round) -> Traced:
+    """Return a round as a graph of tensor operations for these shapes.
 
     Raises:
         Exception: Whatever an operation raises that cannot be mapped over games.
@@ -186,12 +186,33 @@ def traced(game: Game, state: State, given: Round, *, compiled: bool) -> Callabl
         game.round(state.like(found), given.like(found))
         return []
 
-    graph: Any = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*state.flat(), *given.flat())
-    run = torch.compile(graph, fullgraph=True, dynamic=False) if compiled else graph
+    return Traced(make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*state.flat(), *given.flat()))
 
-    def play(state: State, given: Round) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the compiler thinks of itself
-            run(*state.flat(), *given.flat())
 
-    return play
+class Traced:
+    """A traced round."""
+
+    def __init__(self, graph: torch.fx.GraphModule) -> None:
+        self._run: Callable[..., Any] = graph
+
+    def __call__(self, state: State, given: Round) -> None:
+        """Play the round in place."""
+        self._run(*state.flat(), *given.flat())
+
+    def compile(self, state: State, given: Round, *, insist: bool) -> None:
+        """Play the round compiled, which takes seconds, and all later ones; as it is where there is no compiler, unless one insists.
+
+        Raises:
+            Exception: The compiler's, before anything was computed.
+        """
+        graph = self._run
+        self._run = torch.compile(graph, fullgraph=True, dynamic=False)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what the compiler thinks of itself
+                self(state, given)
+        except Exception:  # there is none, or it gives up
+            if insist:
+                raise
+            self._run = graph
+            self(state, given)
