@@ -18,6 +18,8 @@ PLAN: dict[str, Any] = {
     "cycle": {"waveform": "cosine", "count": 2},
     "bind": [{"target": "optimizer.lr", "low": 0.001, "high": 0.1}],
 }
+LONG: dict[str, Any] = {**PLAN, "total": 900}
+"""Trials that last long enough to be caught running."""
 SPACE = Space({"optimizer.lr/high": Range(0.01, 1.0, log=True), "cycle.count": Range(1, 6)})
 
 

@@ -18,7 +18,7 @@ from ostinato.search import optimize
 from ostinato.search.outcome import rows_of
 from ostinato.search.queue import Queue
 from ostinato.search.storage import open_storage, told_as_ours
-from searching import SPACE, config, queue, setup
+from searching import LONG, SPACE, config, queue, setup
 
 pytestmark = pytest.mark.skipif(
     postgresql.binaries() is None, reason="needs a PostgreSQL server (Debian's package postgresql)"
@@ -33,9 +33,10 @@ from ostinato.search.storage import open_storage
 from ostinato.search.worker import Worker
 from ostinato.training.signals import StopRequest
 warnings.simplefilter("ignore")
-queue = Queue.begin(open_storage(sys.argv[1], heartbeat_s=1), "small", searching.setup(trials=12))
+long = searching.resolve_config(searching.config(searching.LONG))
+queue = Queue.begin(open_storage(sys.argv[1], heartbeat_s=1), "small", searching.setup(trials=12, config=long))
 print("ready", flush=True)
-Worker(queue, searching.laboratory(), "alone", StopRequest()).run()
+Worker(queue, searching.laboratory(config=long), "alone", StopRequest()).run()
 """
 
 
@@ -73,7 +74,9 @@ def test_one_of_two_workers_is_killed_and_every_trial_ends_once_with_the_values_
     points = [tuple(sorted(trial.params.items())) for trial in done]
     assert len(set(points)) == 12
     assert {tuple(sorted(trial.params.items())) for trial in lost} <= set(points)
-    alone = optimize(config(), SPACE, trials=12, engine="processes", workers=1, baseline=False, out=tmp_path / "alone")
+    alone = optimize(
+        config(LONG), SPACE, trials=12, engine="processes", workers=1, baseline=False, out=tmp_path / "alone"
+    )
     expected = {tuple(sorted(row.values.items())): row.score for row in alone.trials}
     found = {tuple(sorted(row.values.items())): row.score for row in rows_of(watched) if row.status == "done"}
     assert found == expected
@@ -84,13 +87,10 @@ def _held(watched: Queue, workers: list[subprocess.Popen[str]]) -> tuple[subproc
     """Stop a worker in the middle of a trial, after some have ended; return it and the other one."""
     limit = time.monotonic() + 120
     while time.monotonic() < limit:
-        for trial in watched.trials(TrialState.RUNNING) if len(watched.trials(TrialState.COMPLETE)) >= 2 else ():
-            mark = trial.user_attrs.get("ostinato:worker")
-            victim = next((each for each in workers if mark is not None and mark[1].endswith(f":{each.pid}")), None)
-            if victim is None:
-                continue
-            victim.send_signal(signal.SIGSTOP)
-            if watched.study.trials[trial.number].state == TrialState.RUNNING:
+        for victim in workers if watched.trials(TrialState.COMPLETE) else ():
+            victim.send_signal(signal.SIGSTOP)  # first: what it runs then, it runs for as long as one looks
+            marks = [trial.user_attrs.get("ostinato:worker") for trial in watched.trials(TrialState.RUNNING)]
+            if any(mark is not None and mark[1].endswith(f":{victim.pid}") for mark in marks):
                 return victim, next(each for each in workers if each is not victim)
             victim.send_signal(signal.SIGCONT)
     raise AssertionError("no trial was caught running")

@@ -84,8 +84,11 @@ def _trained(plan: Plan, seed: int, parameters: Mapping[str, Any]) -> Watch | No
     )  # fmt: skip
     try:
         model.learn(plan.resolve().total, callback=[watch, PlanCallback(plan)], log_interval=_NEVER)
-    except ValueError:  # torch's distributions refuse logits that are not finite
-        if all(torch.isfinite(weights).all() for weights in model.policy.parameters()):
+    except (
+        ValueError,
+        RuntimeError,
+    ):  # torch's distributions refuse logits that are not finite, when they are made or when they are drawn from
+        if all(torch.isfinite(weights.square().sum()) for weights in model.policy.parameters()):
             raise
         return None
     return watch
