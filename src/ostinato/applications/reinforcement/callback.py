@@ -59,7 +59,7 @@ class PlanCallback(BaseCallback):
     >>> callback = PlanCallback(plan)
     >>> _ = model.learn(128, callback=callback)
     >>> callback.count, round(model.policy.optimizer.param_groups[0]["lr"], 6)
-    (128, 0.000991)
+    (128, 0.000998)
     """
 
     def __init__(
