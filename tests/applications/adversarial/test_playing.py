@@ -9,7 +9,17 @@ import torch
 from torch import nn
 
 import ostinato as ost
-from ostinato.applications.adversarial import Coverage, TwoPlayers, loss, mixture, networks, play, playing, waves
+from ostinato.applications.adversarial import (
+    Coverage,
+    TwoPlayers,
+    loss,
+    mixture,
+    networks,
+    play,
+    playing,
+    stepping,
+    waves,
+)
 from ostinato.errors import ConfigError, TargetError
 from ostinato.population import recipes
 
@@ -87,6 +97,12 @@ def test_the_compiled_round_is_the_same() -> None:
     plain, compiled = (play("ring", {"anti": ANTI}, compile=choice, **given) for choice in (False, True))
     assert compiled.kept == pytest.approx(plain.kept, abs=1e-4)
     assert compiled.losses == pytest.approx(plain.losses, abs=1e-4)
+    again = play(
+        "ring", {"anti": ANTI}, compile=True, **{**given, "seeds": [1]}
+    )  # what was compiled serves other games too
+    alone = play("ring", {"anti": ANTI}, compile=False, **{**given, "seeds": [1]})
+    assert again.kept == pytest.approx(alone.kept, abs=1e-4)
+    assert not np.allclose(again.kept, compiled.kept)
 
 
 def test_without_a_compiler_games_are_played_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +115,8 @@ def test_without_a_compiler_games_are_played_as_they_are(monkeypatch: pytest.Mon
     plain = play("ring", {"anti": ANTI}, compile=False, **SMALL)
     monkeypatch.setattr(torch, "compile", none)
     monkeypatch.setattr(playing, "_PAYS", 1)
-    assert play("ring", {"anti": ANTI}, **SMALL).kept == pytest.approx(plain.kept)
+    monkeypatch.setattr(stepping.Traced, "_compiled", {})
+    assert play("ring", {"anti": ANTI}, **SMALL).kept == pytest.approx(plain.kept, abs=1e-5)
     with pytest.raises(RuntimeError, match="no compiler here"):
         play("ring", {"anti": ANTI}, compile=True, **SMALL)
 

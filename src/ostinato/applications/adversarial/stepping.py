@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -190,9 +190,12 @@ def traced(game: Game, state: State, given: Round) -> Traced:
 
 
 class Traced:
-    """A traced round."""
+    """A traced round. Equal rounds are compiled once in a process."""
+
+    _compiled: ClassVar[dict[str, Callable[..., Any]]] = {}
 
     def __init__(self, graph: torch.fx.GraphModule) -> None:
+        self._graph = graph
         self._run: Callable[..., Any] = graph
 
     def __call__(self, state: State, given: Round) -> None:
@@ -205,8 +208,9 @@ class Traced:
         Raises:
             Exception: The compiler's, before anything was computed.
         """
-        graph = self._run
-        self._run = torch.compile(graph, fullgraph=True, dynamic=False)
+        key = self._key(state, given)
+        run = self._compiled.get(key)
+        self._run = torch.compile(self._graph, fullgraph=True, dynamic=False) if run is None else run
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what the compiler thinks of itself
@@ -214,5 +218,14 @@ class Traced:
         except Exception:  # there is none, or it gives up
             if insist:
                 raise
-            self._run = graph
+            self._run = self._graph
             self(state, given)
+        else:
+            self._compiled[key] = self._run
+
+    def _key(self, state: State, given: Round) -> str:
+        """Return what two rounds have in common when one compilation serves both."""
+        shapes = [(*tensor.shape, tensor.dtype) for tensor in (*state.flat(), *given.flat())]
+        held = [*self._graph.buffers(), *self._graph.parameters()]
+        own = id(self) if held else ""  # what a graph holds beside its code may differ
+        return f"{self._graph.code} {shapes} {own}"

@@ -20,15 +20,13 @@ from ostinato.studies.gan_phase.plans import plan_of
 __all__ = ["measure", "metrics_of", "together"]
 
 Floats = NDArray[np.float64]
-_AT_ONCE = 2
 PHASES = tuple(k / 8 for k in range(1, 9))
 
 
 def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[tuple[Cell, ...]]:
-    """The cells of two seeds go to one process."""
+    """The cells of one seed are played at once: so many games fit a processor's cache."""
     seeds = sorted({cell.seed for cell in cells})
-    blocks = (set(seeds[first : first + _AT_ONCE]) for first in range(0, len(seeds), _AT_ONCE))
-    return (tuple(cell for cell in cells if cell.seed in block) for block in blocks)
+    return (tuple(cell for cell in cells if cell.seed == seed) for seed in seeds)
 
 
 def measure(request: Request) -> Iterator[Measurement]:
