@@ -16,10 +16,11 @@ import pytest
 from ostinato import evaluation
 from ostinato.atomic import read_json
 from ostinato.errors import ConfigError, RunInterruptedError, StateError, StorageError
-from ostinato.studies import NAMES, EvidenceFolder, Runner, find
+from ostinato.studies import NAMES, EvidenceFolder, Runner, every, find
 from ostinato.studies.frame import judge, page, provenance
-from ostinato.studies.frame.cells import Cell, Measurement, pack_bits, unpack_bits
-from ostinato.studies.frame.spec import Contrast, Grid, Tuning
+from ostinato.studies.frame.cells import Cell, Measurement, Request, pack_bits, unpack_bits
+from ostinato.studies.frame.spec import MNIST, Contrast, Grid, Tuning, on_mnist
+from ostinato.studies.frame.study import regime_of
 from ostinato.studies.frame.summary import summarise
 from ostinato.studies.frame.tuning import settings_of, tune
 
@@ -247,6 +248,59 @@ def test_a_contrast_without_the_condition_reads_as_before_it_existed() -> None:
     )
 
 
+# -- repetitions -----------------------------------------------------------------------------------------------
+
+
+def test_a_study_on_fashion_mnist_is_repeated_on_mnist_and_nothing_else_changes() -> None:
+    study = find("snapshot-ensemble")
+    again = find("snapshot-ensemble-mnist")
+    assert (again.measure, again.repetitions) == (study.measure, ())
+    assert [regime.data for regime in study.spec.regimes] == ["fashion-mnist", "digits"]
+    (regime,) = again.spec.regimes
+    assert (regime.data, regime.sha256, regime.title) == ("mnist", MNIST, "MNIST, 10,000 images, 20 epochs")
+    first, second = study.spec.to_document(), again.spec.to_document()
+    assert first.pop("regimes")[0]["parameters"] == second.pop("regimes")[0]["parameters"]
+    changed = {key for key in second if first.get(key) != second[key]}
+    assert changed == {"name", "repeats", "scope", "sd", "data"} - (
+        {"data"} if first["data"] == second["data"] else set()
+    )
+    with pytest.raises(ConfigError, match="phase-lock: its headline is on digits, not on fashion-mnist"):
+        on_mnist(find("phase-lock").spec)
+
+
+def test_every_study_on_fashion_mnist_has_its_repetition_and_a_request_finds_its_data() -> None:
+    for study in map(find, NAMES):
+        on_fashion = study.spec.regimes[0].data == "fashion-mnist"
+        assert (f"{study.spec.name}-mnist" in [one.spec.name for one in study.repetitions]) == on_fashion
+    asked = Request("replay-phase-mnist", "split", {}, "tuning", ())
+    assert regime_of(asked).data == "mnist"
+    assert regime_of(replace(asked, study="replay-phase")).data == "fashion-mnist"
+
+
+def test_the_page_tells_repetitions_apart_from_the_claims(
+    tmp_path: Path, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = replace(study.spec, name="toy-again", repeats="toy", scope="The same again.")
+    later = replace(again, name="toy-later")
+    both = replace(study, repeated=(again, later))
+    monkeypatch.setattr(sys.modules["ostinato.studies.toy"], "STUDY", both)
+    monkeypatch.setattr(page, "NAMES", ("toy",))
+    for each in (find("toy"), find("toy-again")):
+        frozen(tmp_path, each)
+        run(each, tmp_path)
+    summaries = page.write_page(tmp_path / "docs" / "EVIDENCE.md", tmp_path)
+    assert [one.study.spec.name for one in summaries] == ["toy", "toy-again", "toy-later"]
+    text = (tmp_path / "docs" / "EVIDENCE.md").read_text()
+    claims, repeated = text.split("Specifications that were repeated")
+    assert "| [toy](#toy) |" in claims
+    assert "toy-again" not in claims
+    assert "| [toy-again](#toy-again) | none | **supported** | supported | " in repeated
+    assert "| toy-later | none | not run | supported |" in repeated
+    assert "\n### toy-again\n" in repeated
+    assert "### toy-later" not in repeated
+    assert (tmp_path / "docs" / "pictures" / "evidence" / "toy-again.svg").exists()
+
+
 def test_no_full_run_without_a_frozen_specification(tmp_path: Path, study: Any) -> None:
     with pytest.raises(ConfigError, match="was not frozen; type: ostinato study freeze toy"):
         run(study, tmp_path)
@@ -311,6 +365,8 @@ def test_what_cannot_be_asked_for(tmp_path: Path, study: Any, options: dict[str,
 def test_unknown_names() -> None:
     with pytest.raises(ConfigError, match="did you mean 'restart-shapes'"):
         find("restart-shape")
+    with pytest.raises(ConfigError, match="did you mean 'restart-shapes-mnist'"):
+        find("restart-shapes-mnis")
     with pytest.raises(ConfigError, match="no arm 'bse'"):
         toy.spec(contrasts=(Contrast("x", "primary", {"bse": 1.0}, "error", 0.1),))
     with pytest.raises(ConfigError, match="the first contrast must be the primary one"):
@@ -382,9 +438,10 @@ def test_an_installed_wheel_has_no_checkout_to_compare_with(tmp_path: Path, monk
 # -- the committed evidence ------------------------------------------------------------------------------------
 
 EVIDENCE = Path(__file__).parents[2] / "evidence"
+FROZEN = [study.spec.name for study in every() if not study.spec.repeats or (EVIDENCE / study.spec.name).exists()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FROZEN)
 def test_the_committed_specification_is_the_program_s(name: str) -> None:
     study = find(name)
     document = read_json(EVIDENCE / name / "spec.json")
@@ -392,7 +449,7 @@ def test_the_committed_specification_is_the_program_s(name: str) -> None:
     assert document == study.spec.to_document()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FROZEN)
 def test_the_committed_records_are_complete_and_judged(name: str) -> None:
     summary = summarise(find(name), EVIDENCE)
     assert summary.outdated == ""

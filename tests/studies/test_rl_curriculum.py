@@ -12,13 +12,13 @@ from stable_baselines3 import PPO
 
 from ostinato.applications.reinforcement import environments
 from ostinato.errors import ConfigError
-from ostinato.studies import find
+from ostinato.studies import Study, find
 from ostinato.studies.frame.cells import Cell, Request
 from ostinato.studies.frame.judging import judge
 from ostinato.studies.frame.study import perform
 from ostinato.studies.frame.summary import in_unit, unit_of
 from ostinato.studies.rl_curriculum import quadratics
-from ostinato.studies.rl_curriculum.measuring import LONGEST, Readings, metrics_of, readings_at
+from ostinato.studies.rl_curriculum.measuring import CARTPOLE, HIGHEST, Readings, metrics_of, readings_at
 from ostinato.studies.rl_curriculum.plans import plan_of, steps_of
 from ostinato.studies.rl_curriculum.remarks import remarks, table
 from ostinato.studies.rl_curriculum.watching import policy_curvature
@@ -26,6 +26,8 @@ from ostinato.studies.rl_curriculum.watching import policy_curvature
 STUDY = find("rl-curriculum")
 SPEC = STUDY.spec
 REGIME = SPEC.regimes[0]
+ACROBOT = find("rl-curriculum-acrobot")
+LONGEST = HIGHEST[CARTPOLE]
 FULL, SMOKE = SPEC.parameters(REGIME, "full"), SPEC.parameters(REGIME, "smoke")
 
 
@@ -133,8 +135,10 @@ def test_where_hard_is_sharp_by_construction_and_nothing_is_random_the_claim_is_
     assert found["anti"] < found["constant"] - 0.05 < found["in-phase"] - 0.1
 
 
-def request(arm: str, seed: int = 9001, peak: float = 0.002) -> Request:
-    return Request(SPEC.name, REGIME.name, SMOKE, "confirming", (Cell(arm, seed, {"peak": peak}),))
+def request(arm: str, seed: int = 9001, peak: float = 0.002, study: Study = STUDY) -> Request:
+    regime = study.spec.regimes[0]
+    sizes = study.spec.parameters(regime, "smoke")
+    return Request(study.spec.name, regime.name, sizes, "confirming", (Cell(arm, seed, {"peak": peak}),))
 
 
 def test_a_run_repeats_to_the_bit_and_follows_its_plan() -> None:
@@ -150,13 +154,21 @@ def test_a_run_without_finite_weights_is_recorded_as_diverged() -> None:
     assert (found.status, found.metrics) == ("diverged", {})
 
 
-def records(gain: float, seed: int = 0, spread: float = 20.0) -> list[dict[str, Any]]:
+def test_on_acrobot_the_shortfall_is_the_length_of_an_episode() -> None:
+    (found,) = perform(request("anti", study=ACROBOT))
+    assert 50.0 < found.metrics["shortfall"] <= 500.0
+    assert found.metrics["shortfall"] == pytest.approx(-np.mean(found.curves["by_phase"]))
+    assert "quadratic" not in found.metrics
+
+
+def records(gain: float, seed: int = 0, spread: float = 20.0, study: Study = STUDY) -> list[dict[str, Any]]:
     """Records as the runner writes them, in which anti is ahead of every arm by so much of return."""
+    spec, regime = study.spec, study.spec.regimes[0]
     rng = np.random.default_rng(seed)
     found = []
-    for arm in SPEC.arms:
-        for place, own in enumerate(SPEC.seeds_of(REGIME, "full")):
-            if place >= SPEC.few.get(arm, SPEC.seeds):
+    for arm in spec.arms:
+        for place, own in enumerate(spec.seeds_of(regime, "full")):
+            if place >= spec.few.get(arm, spec.seeds):
                 continue
             returns = 300.0 + gain * (arm == "anti") + spread * rng.standard_normal()
             metrics = metrics_of(readings(2.0, 2.0, own))
@@ -165,7 +177,7 @@ def records(gain: float, seed: int = 0, spread: float = 20.0) -> list[dict[str, 
             curves = {"by_phase": [returns] * 8, "by_difficulty": [returns] * 5}
             found.append(
                 {
-                    "arm": arm, "seed": own, "regime": REGIME.name, "spec": SPEC.digest, "status": "done", "metrics": metrics, "curves": curves,
+                    "arm": arm, "seed": own, "regime": regime.name, "spec": spec.digest, "status": "done", "metrics": metrics, "curves": curves,
                     "correct": "",
                 }
             )  # fmt: skip
@@ -188,3 +200,14 @@ def test_the_remarks_tell_the_premise_and_the_phases() -> None:
     lines = table(records(0.0))
     assert sum(line.startswith(f"| {arm} ") for line in lines for arm in SPEC.arms) == len(SPEC.arms)
     assert remarks([]) == table([]) == []
+
+
+def test_a_repetition_is_judged_and_told_as_the_study_is() -> None:
+    found = records(60.0, study=ACROBOT)
+    verdict = judge(ACROBOT.spec, ACROBOT.spec.regimes[0], found).verdict
+    assert verdict is not None
+    assert verdict.verdict == "supported"
+    told = "\n".join(ACROBOT.remarks(found))
+    assert "Hard means sharp?" in told
+    assert "quadratics" not in told
+    assert table(found)[0].startswith("Mean return (at most 0)")

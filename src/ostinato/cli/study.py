@@ -43,14 +43,14 @@ def list_studies(
     evidence: _Root = _EVIDENCE,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
 ) -> None:
-    """List every study with its claim and what its records say.
+    """List every study with its claim and what its records say, and what was repeated on other data.
 
     Example: ostinato study list
     """
-    from ostinato.studies import NAMES, find
+    from ostinato.studies import every
     from ostinato.studies.frame.summary import in_unit, summarise
 
-    summaries = [summarise(find(name), evidence) for name in NAMES]
+    summaries = [summarise(study, evidence) for study in every()]
     if json:
         print_json([summary.to_document() for summary in summaries])
         return
@@ -61,7 +61,8 @@ def list_studies(
         if primary is not None:
             low, high = (in_unit(spec.primary.metric, end) for end in primary.interval.to_document())
             cells = (in_unit(spec.primary.metric, primary.effect), f"{low} to {high}", str(primary.n))
-        table.add_row(spec.name, summary.verdict, *cells, spec.claim)
+        claim = f"{spec.repeats} again, on {spec.regimes[0].data}" if spec.repeats else spec.claim
+        table.add_row(spec.name, summary.verdict, *cells, claim)
     out.print(table)
 
 

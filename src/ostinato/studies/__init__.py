@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ostinato.studies.frame import NAMES, EvidenceFolder, Runner, Study, find
+from ostinato.studies.frame import NAMES, EvidenceFolder, Runner, Study, every, find
 
-__all__ = ["NAMES", "EvidenceFolder", "Runner", "Study", "find"]
+__all__ = ["NAMES", "EvidenceFolder", "Runner", "Study", "every", "find"]

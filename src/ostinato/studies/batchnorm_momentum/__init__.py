@@ -5,8 +5,9 @@ from __future__ import annotations
 from ostinato.studies.batchnorm_momentum.measuring import measure, together
 from ostinato.studies.batchnorm_momentum.remarks import remarks
 from ostinato.studies.batchnorm_momentum.spec import SPEC
+from ostinato.studies.frame.spec import on_mnist
 from ostinato.studies.frame.study import Study
 
 __all__ = ["STUDY"]
 
-STUDY = Study(SPEC, measure, together, remarks)
+STUDY = Study(SPEC, measure, together, remarks, repeated=(on_mnist(SPEC),))

@@ -19,10 +19,11 @@ from ostinato.core.bindings import mirror, wave
 from ostinato.core.cycles import Cycle
 from ostinato.core.plan import Plan
 from ostinato.studies.batchnorm_momentum.shadows import BatchRecord, precise, shadows
-from ostinato.studies.batchnorm_momentum.spec import CYCLES, PHASES, RATIO, SPEC
+from ostinato.studies.batchnorm_momentum.spec import CYCLES, PHASES, RATIO
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage, pack_bits
 from ostinato.studies.frame.images import Images, load_images, small_cnn, subset
 from ostinato.studies.frame.spec import Regime
+from ostinato.studies.frame.study import regime_of
 
 __all__ = ["measure", "plan_of", "together", "trajectory_of"]
 
@@ -44,7 +45,7 @@ def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[
 
 def measure(request: Request) -> Iterator[Measurement]:
     """Measure cells, training by training."""
-    regime = SPEC.regime(request.regime)
+    regime = regime_of(request)
     images = load_images(regime.data, regime.sha256, request.parameters["pool"], request.parameters.get("judged_on"))
     for group in together(regime, request.stage, request.cells):
         yield from _Training(request, images, group).measured()

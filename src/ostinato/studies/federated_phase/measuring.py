@@ -9,11 +9,11 @@ import numpy as np
 
 from ostinato.applications.federated import SimulationResult, simulate
 from ostinato.studies.federated_phase.plans import federation_of, parts_of
-from ostinato.studies.federated_phase.spec import SPEC
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.images import load_images, small_mlp, subset
 from ostinato.studies.frame.perceptrons import by_seeds, final_scores
 from ostinato.studies.frame.spec import Regime
+from ostinato.studies.frame.study import regime_of
 from ostinato.studies.frame.threads import one_thread
 
 __all__ = ["course_of", "measure", "together"]
@@ -33,7 +33,7 @@ def measure(request: Request) -> Iterator[Measurement]:
 
 
 def _measured(request: Request) -> Iterator[Measurement]:
-    regime, parameters = SPEC.regime(request.regime), request.parameters
+    regime, parameters = regime_of(request), request.parameters
     confirming = request.stage == "confirming"
     images = load_images(regime.data, regime.sha256, parameters["pool"], parameters.get("judged_on"))
     rows = {cell.seed: subset(images, parameters["examples"], cell.seed) for cell in request.cells}

@@ -5,6 +5,6 @@ from __future__ import annotations
 from ostinato.studies.frame.folder import EvidenceFolder
 from ostinato.studies.frame.judging import Finding, Judgement, judge
 from ostinato.studies.frame.runner import Runner
-from ostinato.studies.frame.study import NAMES, Study, find
+from ostinato.studies.frame.study import NAMES, Study, every, find
 
-__all__ = ["NAMES", "EvidenceFolder", "Finding", "Judgement", "Runner", "Study", "find", "judge"]
+__all__ = ["NAMES", "EvidenceFolder", "Finding", "Judgement", "Runner", "Study", "every", "find", "judge"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ostinato import evaluation
 from ostinato.atomic import read_json, write_bytes
+from ostinato.evaluation import Decision
 from ostinato.studies.frame.figure import draw
 from ostinato.studies.frame.instruments import lines_of as instrument_lines
 from ostinato.studies.frame.judging import Finding, Judgement
@@ -30,6 +31,13 @@ contrasts' p values over the studies that have run.
 | study | claim | verdict | effect | 95 % interval | margin | seeds | p (Holm) |
 |---|---|---|---|---|---|---|---|
 """
+_REPEATED = """
+Specifications that were repeated on other data, everything else as it was frozen. They answer no claim of their own and are not counted above: they show
+whether an answer hangs on the data.
+
+| repetition | on | verdict there | verdict of the study | effect | 95 % interval | margin | seeds |
+|---|---|---|---|---|---|---|---|
+"""
 
 
 def write_page(file: Path, root: Path) -> list[Summary]:
@@ -42,16 +50,20 @@ def write_page(file: Path, root: Path) -> list[Summary]:
     Raises:
         StorageError: Evidence cannot be read or the page cannot be written.
     """
-    summaries = [summarise(find(name), root, images=True) for name in NAMES]
+    studies = [find(name) for name in NAMES]
+    summaries = [summarise(study, root, images=True) for study in studies]
+    repeated = [[summarise(each, root, images=True) for each in study.repetitions] for study in studies]
     pictures = file.parent / "pictures" / "evidence"
     pictures.mkdir(parents=True, exist_ok=True)
+    everything = [*summaries, *(each for found in repeated for each in found)]
+    drawn = {each.study.spec.name: draw(each, pictures) for each in everything if each.primary is not None}
     text = _HEAD.format(claims=_CLAIMS, false=_CLAIMS * 0.025) + "\n".join(_overview(summaries)) + "\n"
-    for summary in summaries:
-        drawn = draw(summary, pictures) if summary.primary is not None else None
-        text += "\n" + "\n".join(_section(summary, drawn)) + "\n"
+    text += _REPEATED + "\n".join(_repetitions(summaries, repeated)) + "\n"
+    for summary, again in zip(summaries, repeated, strict=True):
+        text += "\n" + "\n".join(_section(summary, again, drawn)) + "\n"
     text += "\n".join(instrument_lines(root)) + "\n"
     write_bytes(file, text.encode())
-    return summaries
+    return everything
 
 
 def _overview(summaries: Sequence[Summary]) -> Iterator[str]:
@@ -59,18 +71,34 @@ def _overview(summaries: Sequence[Summary]) -> Iterator[str]:
     adjusted = iter(evaluation.holm([decision.p for _, decision in ran if decision is not None]))
     for summary, decision in ran:
         spec = summary.study.spec
+        head = f"| [{spec.name}](#{spec.name}) | {spec.claim}"
         if decision is None:
-            yield f"| [{spec.name}](#{spec.name}) | {spec.claim} | {summary.verdict} | | | | | |"
-            continue
-        metric = spec.primary.metric
-        low, high = (in_unit(metric, end) for end in decision.interval.to_document())
-        yield (
-            f"| [{spec.name}](#{spec.name}) | {spec.claim} | **{summary.verdict}** | {in_unit(metric, decision.effect)} | {low} to {high} |"
-            f" {in_unit(metric, decision.margin, signed=False)} | {decision.n} | {next(adjusted):.2g} |"
-        )
+            yield f"{head} | {summary.verdict} | | | | | |"
+        else:
+            yield f"{head} | **{summary.verdict}** | {_decided(summary, decision)} | {next(adjusted):.2g} |"
 
 
-def _section(summary: Summary, picture: Path | None) -> Iterator[str]:
+def _repetitions(summaries: Sequence[Summary], repeated: Sequence[Sequence[Summary]]) -> Iterator[str]:
+    for first, found in zip(summaries, repeated, strict=True):
+        for summary in found:
+            spec, decision = summary.study.spec, summary.primary
+            name = f"[{spec.name}](#{spec.name})" if summary.folder.frozen.exists() else spec.name
+            head = f"| {name} | {spec.regimes[0].title if spec.regimes[0].data == 'made up' else spec.regimes[0].data}"
+            if decision is None:
+                yield f"{head} | {summary.verdict} | {first.verdict} | | | | |"
+            else:
+                yield f"{head} | **{summary.verdict}** | {first.verdict} | {_decided(summary, decision)} |"
+
+
+def _decided(summary: Summary, decision: Decision) -> str:
+    """Return the primary contrast's cells: effect, interval, margin, seeds."""
+    metric = summary.study.spec.primary.metric
+    low, high = (in_unit(metric, end) for end in decision.interval.to_document())
+    effect, margin = in_unit(metric, decision.effect), in_unit(metric, decision.margin, signed=False)
+    return f"{effect} | {low} to {high} | {margin} | {decision.n}"
+
+
+def _section(summary: Summary, repeated: Sequence[Summary], drawn: Mapping[str, Path]) -> Iterator[str]:
     spec = summary.study.spec
     yield f"## {spec.name}\n"
     yield f"*{spec.claim}*\n"
@@ -79,23 +107,39 @@ def _section(summary: Summary, picture: Path | None) -> Iterator[str]:
     yield f"- Margin: {spec.margin_reason}. Seeds: {spec.seeds}; {spec.sd}."
     yield f"- Data: {spec.data}."
     yield f"- Failed runs: {spec.failed}.\n"
-    if picture is not None:
-        yield f"![effects of {spec.name}](pictures/evidence/{picture.name})\n"
+    yield from _answers(summary, drawn, "###")
+    for again in repeated:
+        if not again.folder.frozen.exists():
+            continue
+        yield f"\n### {again.study.spec.name}\n"
+        yield f"- Scope: {again.study.spec.scope}"
+        yield f"- Seeds: {again.study.spec.seeds}; {again.study.spec.sd}."
+        yield f"- Data: {again.study.spec.data}.\n"
+        yield from _answers(again, drawn, "####")
+
+
+def _answers(summary: Summary, drawn: Mapping[str, Path], level: str) -> Iterator[str]:
+    """Yield what the records say: the picture, regime by regime, the settings, the attempts."""
+    spec = summary.study.spec
+    if spec.name in drawn:
+        yield f"![effects of {spec.name}](pictures/evidence/{drawn[spec.name].name})\n"
     if summary.outdated:
         yield f"**No verdict**: {summary.outdated}\n"
     for place, judgement in enumerate(summary.judgements):
-        yield from _regime(summary, judgement, headline=place == 0)
+        yield from _regime(summary, judgement, level, headline=place == 0)
     if lines := summary.study.across(summary.folder.records()):
         yield "Across regimes:\n"
         yield from (f"- {line}" for line in lines)
         yield ""
-    yield from _arms(summary)
+    if not spec.repeats:
+        yield "Arms: " + "; ".join(f"**{arm}** {text}" for arm, text in spec.arms.items()) + ".\n"
+    yield from _settings(summary)
     yield from _attempts(summary)
 
 
-def _regime(summary: Summary, judgement: Judgement, *, headline: bool) -> Iterator[str]:
+def _regime(summary: Summary, judgement: Judgement, level: str, *, headline: bool) -> Iterator[str]:
     spec = summary.study.spec
-    yield f"### {judgement.regime.title}{' (headline)' if headline else ''}\n"
+    yield f"{level} {judgement.regime.title}{' (headline)' if headline else ''}\n"
     if judgement.verdict is None:
         yield f"No verdict: {judgement.missing} cells are missing.\n"
         return
@@ -163,9 +207,8 @@ def _told(finding: Finding) -> str:
     return f"{in_unit(metric, decision.effect)} {unit} ({low} to {high}{asked})"
 
 
-def _arms(summary: Summary) -> Iterator[str]:
+def _settings(summary: Summary) -> Iterator[str]:
     spec = summary.study.spec
-    yield "Arms: " + "; ".join(f"**{arm}** {text}" for arm, text in spec.arms.items()) + ".\n"
     tuned = summary.folder.tuned()
     if tuned is None or spec.tuning is None:
         return

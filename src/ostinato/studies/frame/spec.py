@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from ostinato.core import documents
 from ostinato.errors import ConfigError, suggest
 
-__all__ = ["FASHION_MNIST", "Contrast", "Grid", "Profile", "Regime", "Role", "Spec", "Tuning", "difference"]
+__all__ = [
+    "FASHION_MNIST",
+    "MNIST",
+    "Contrast",
+    "Grid",
+    "Profile",
+    "Regime",
+    "Role",
+    "Spec",
+    "Tuning",
+    "difference",
+    "on_mnist",
+]
 
 FASHION_MNIST = "1c2b8fe0b17dc4f475a153259444a54ca00b279894f63b8c58e52ffdaa10ee8d"
 """SHA-256 of the Fashion-MNIST that the studies were specified for."""
+MNIST = "b4e7e403d7fe89182be9443f6de19f82882118a11ac66734e19c67758273d46c"
+"""SHA-256 of the MNIST that they are repeated on."""
 
 Role = Literal["primary", "required", "literal", "secondary"]
 Profile = Literal["smoke", "full"]
@@ -140,6 +154,7 @@ class Spec:
         data: Which examples play which role.
         failed: What becomes of a run that diverges.
         version: Raised with every change.
+        repeats: Name of the study that this repeats on other data; empty where it is a study of its own. A repetition answers no claim of its own.
     """
 
     name: str
@@ -159,6 +174,7 @@ class Spec:
     )
     few: Mapping[str, int] = field(default_factory=dict)
     version: int = 1
+    repeats: str = ""
 
     def __post_init__(self) -> None:
         if not self.contrasts or self.contrasts[0].role != "primary":
@@ -219,8 +235,10 @@ class Spec:
         return {**regime.parameters, **(regime.smoke if profile == "smoke" else {})}
 
     def to_document(self) -> dict[str, Any]:
-        """Return the specification as a JSON document; what a contrast may leave out, and does, is left out."""
+        """Return the specification as a JSON document; what may be left out, and is, is left out."""
         document: dict[str, Any] = json.loads(documents.canonical(asdict(self)))
+        if not self.repeats:
+            del document["repeats"]
         for contrast in document["contrasts"]:
             if not contrast["no_worse"]:
                 del contrast["no_worse"]
@@ -230,3 +248,31 @@ class Spec:
     def digest(self) -> str:
         """SHA-256 over the canonical JSON."""
         return documents.digest(self.to_document())
+
+
+def on_mnist(spec: Spec) -> Spec:
+    """Return a study's specification unchanged, but for MNIST in place of Fashion-MNIST; regimes on other data are left out.
+
+    Raises:
+        ConfigError: The study's headline is not on Fashion-MNIST.
+    """
+    if spec.regimes[0].data != "fashion-mnist":
+        raise ConfigError(f"{spec.name}: its headline is on {spec.regimes[0].data}, not on fashion-mnist")
+    regimes = tuple(
+        replace(regime, title=_renamed(regime.title), data="mnist", sha256=MNIST)
+        for regime in spec.regimes
+        if regime.data == "fashion-mnist"
+    )
+    return replace(
+        spec,
+        name=f"{spec.name}-mnist",
+        repeats=spec.name,
+        scope=f"Everything as study {spec.name} froze it, its grids and its choice of settings too, on MNIST in place of Fashion-MNIST.",
+        sd=f"as many as there ({spec.sd})",
+        data=_renamed(spec.data),
+        regimes=regimes,
+    )
+
+
+def _renamed(text: str) -> str:
+    return text.replace("Fashion-MNIST", "MNIST")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -11,7 +11,7 @@ from ostinato.errors import ConfigError, suggest
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.spec import Regime, Spec
 
-__all__ = ["NAMES", "Study", "find", "perform"]
+__all__ = ["NAMES", "Study", "every", "find", "perform", "regime_of"]
 
 NAMES = (
     "snapshot-ensemble",
@@ -52,6 +52,7 @@ class Study:
         remarks: Sentences about the records of one regime, beside the verdict.
         table: Lines of Markdown about them, below the remarks: what is better read as a table.
         across: Sentences about the records of all regimes together, which no verdict rests on.
+        repeated: Specifications that repeat this one on other data.
     """
 
     spec: Spec
@@ -60,18 +61,43 @@ class Study:
     remarks: Tell
     table: Tell = _nothing
     across: Tell = _nothing
+    repeated: tuple[Spec, ...] = ()
+
+    @property
+    def repetitions(self) -> tuple[Study, ...]:
+        """The studies that repeat this one."""
+        return tuple(replace(self, spec=spec, repeated=()) for spec in self.repeated)
+
+
+def every() -> list[Study]:
+    """Return every study, in order, each followed by its repetitions."""
+    return [each for study in map(find, NAMES) for each in (study, *study.repetitions)]
 
 
 def find(name: str) -> Study:
-    """Return a study by name.
+    """Return a study by name, or the repetition of one: ``replay-phase``, ``replay-phase-mnist``.
 
     Raises:
         ConfigError: There is none.
     """
-    if name not in NAMES:
-        raise ConfigError(f"study: got {name!r}{suggest(name, NAMES)}")
-    study: Study = import_module(f"ostinato.studies.{name.replace('-', '_')}").STUDY
-    return study
+    known = list(NAMES)
+    for base in NAMES:
+        if name == base or name.startswith(f"{base}-"):
+            study: Study = import_module(f"ostinato.studies.{base.replace('-', '_')}").STUDY
+            found = {one.spec.name: one for one in (study, *study.repetitions)}
+            if name in found:
+                return found[name]
+            known += found
+    raise ConfigError(f"study: got {name!r}{suggest(name, known)}")
+
+
+def regime_of(request: Request) -> Regime:
+    """Return the regime that a request is of.
+
+    Raises:
+        ConfigError: There is no such study, or no such regime in it.
+    """
+    return find(request.study).spec.regime(request.regime)
 
 
 def perform(request: Request) -> list[Measurement]:

@@ -76,6 +76,7 @@ class Summary:
         return {
             "name": spec.name,
             "claim": spec.claim,
+            "repeats": spec.repeats or None,
             "verdict": self.verdict,
             "effect": None if primary is None else primary.effect,
             "interval": None if primary is None else primary.interval.to_document(),

@@ -21,7 +21,8 @@ from ostinato.core.plan import Plan
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.images import Images, load_images, small_mlp, subset
 from ostinato.studies.frame.spec import Regime
-from ostinato.studies.membership_breathing.spec import CYCLES, SPEC
+from ostinato.studies.frame.study import regime_of
+from ostinato.studies.membership_breathing.spec import CYCLES
 
 __all__ = ["Block", "Course", "course_of", "measure", "plan_of", "readings", "together"]
 
@@ -116,7 +117,7 @@ def course_of(shadows: Shadows, canary: NDArray[np.bool_]) -> Course:
 
 def measure(request: Request) -> Iterator[Measurement]:
     """Train the models of a seed under every plan that its cells ask for, attack them, and read each arm off them."""
-    regime, parameters = SPEC.regime(request.regime), request.parameters
+    regime, parameters = regime_of(request), request.parameters
     images = load_images(regime.data, regime.sha256, parameters["pool"], parameters["judged_on"])
     seen = images.test if request.stage == "confirming" else images.validation
     for seed in sorted({cell.seed for cell in request.cells}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ostinato.studies.frame.spec import on_mnist
 from ostinato.studies.frame.study import Study
 from ostinato.studies.moving_landscape.measuring import measure, together
 from ostinato.studies.moving_landscape.remarks import remarks, table
@@ -9,4 +10,4 @@ from ostinato.studies.moving_landscape.spec import SPEC
 
 __all__ = ["STUDY"]
 
-STUDY = Study(SPEC, measure, together, remarks, table)
+STUDY = Study(SPEC, measure, together, remarks, table, repeated=(on_mnist(SPEC),))

@@ -16,6 +16,7 @@ from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.images import Images, load_images, small_mlp, subset
 from ostinato.studies.frame.perceptrons import Recipe, by_seeds, measured
 from ostinato.studies.frame.spec import Regime
+from ostinato.studies.frame.study import regime_of
 from ostinato.studies.moving_landscape.curves import (
     CURVED,
     SEEN_UNDER,
@@ -25,7 +26,6 @@ from ostinato.studies.moving_landscape.curves import (
     over_the_last_cycle,
 )
 from ostinato.studies.moving_landscape.plans import plan_of
-from ostinato.studies.moving_landscape.spec import SPEC
 from ostinato.training.imbalanced import long_tailed_rows
 
 __all__ = ["measure", "rows_of", "together"]
@@ -40,7 +40,7 @@ def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[
 
 def measure(request: Request) -> Iterator[Measurement]:
     """Train all cells of a request as one population and measure them."""
-    regime, parameters = SPEC.regime(request.regime), request.parameters
+    regime, parameters = regime_of(request), request.parameters
     images = load_images(regime.data, regime.sha256, parameters["pool"], parameters.get("judged_on"))
     cycles = parameters["cycles"]
     steps = parameters["epochs"] * (parameters["examples"] // parameters["batch"])

@@ -10,6 +10,7 @@ from typing import Any
 from ostinato.errors import ConfigError
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.spec import Regime
+from ostinato.studies.frame.study import regime_of
 from ostinato.studies.frame.threads import one_thread
 from ostinato.studies.phase_lock import digits, logistic
 from ostinato.studies.phase_lock.bank import Bank, Floats
@@ -17,7 +18,6 @@ from ostinato.studies.phase_lock.layout import Layout
 from ostinato.studies.phase_lock.ranging import ARMS as RANGED
 from ostinato.studies.phase_lock.ranging import measure_ranged
 from ostinato.studies.phase_lock.searching import EVALUATORS, SAMPLERS, TRIALS, score_table, search, trials_of
-from ostinato.studies.phase_lock.spec import SPEC
 
 __all__ = ["bank_of", "measure", "searched", "together"]
 
@@ -59,7 +59,7 @@ def bank_of(request: Request) -> Bank:
     seeds = range(first, first + parameters["seeds"]) if request.stage == "confirming" else named
     if not set(named) <= set(seeds):
         raise ConfigError(f"phase-lock: got the seeds {named}, expected some of {seeds}")
-    layout, regime = Layout.of(parameters), SPEC.regime(request.regime)
+    layout, regime = Layout.of(parameters), regime_of(request)
     if regime.data == "digits":
         return digits.make_bank(regime, parameters, layout, seeds)
     return logistic.make_bank(parameters, layout, seeds)
@@ -102,7 +102,7 @@ def _ranged(arm: str, bank: Bank, request: Request, cells: list[Cell]) -> Iterat
     if not cells:
         return
     parameters = request.parameters
-    images = digits.images_of(SPEC.regime(request.regime))
+    images = digits.images_of(regime_of(request))
     seeds = [cell.seed for cell in cells]
     ranged = measure_ranged(arm, images, parameters, seeds, TRIALS)
     for cell, run in zip(cells, ranged, strict=True):

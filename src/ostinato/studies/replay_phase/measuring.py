@@ -27,8 +27,8 @@ from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage, pack
 from ostinato.studies.frame.images import Images, load_images, small_mlp
 from ostinato.studies.frame.perceptrons import by_seeds
 from ostinato.studies.frame.spec import Regime
+from ostinato.studies.frame.study import regime_of
 from ostinato.studies.replay_phase.plans import plan_of, spread_of
-from ostinato.studies.replay_phase.spec import SPEC
 from ostinato.studies.replay_phase.streams import Rows, stream_of
 
 __all__ = ["PHASES", "Member", "measure", "members_of", "together"]
@@ -66,7 +66,7 @@ class Member:
 
 def measure(request: Request) -> Iterator[Measurement]:
     """Train all cells of a request as one population and measure them."""
-    regime, parameters = SPEC.regime(request.regime), request.parameters
+    regime, parameters = regime_of(request), request.parameters
     images = load_images(regime.data, regime.sha256, parameters["pool"], parameters.get("judged_on"))
     confirming = request.stage == "confirming"
     judged = images.test if confirming else images.validation

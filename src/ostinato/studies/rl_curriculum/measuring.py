@@ -21,11 +21,12 @@ from ostinato.studies.rl_curriculum.plans import plan_of
 if TYPE_CHECKING:
     from ostinato.studies.rl_curriculum.watching import Watch
 
-__all__ = ["Readings", "measure", "metrics_of", "readings_at", "together"]
+__all__ = ["CARTPOLE", "HIGHEST", "Readings", "environment_of", "measure", "metrics_of", "readings_at", "together"]
 
 Floats = NDArray[np.float64]
-LONGEST = 500.0
-"""The highest return of CartPole-v1, that of the longest episode."""
+CARTPOLE = "CartPole-v1"
+HIGHEST = {CARTPOLE: 500.0, "Acrobot-v1": 0.0}
+"""Returns that none exceeds: CartPole's longest episode; Acrobot loses 1 a step, so that its shortfall is the length of an episode, at most 500."""
 
 _PHASES = 8
 _NEVER = 1_000_000
@@ -49,12 +50,21 @@ def measure(request: Request) -> Iterator[Measurement]:
                     cell, {}, (plan.resolve().digest,), status="diverged", wall_s=time.monotonic() - begun
                 )
                 continue
-            metrics = metrics_of(_readings(watch, request.parameters))
-            if cell.arm in quadratics.ARMS and request.stage == "confirming":
+            metrics = metrics_of(_readings(watch, request.parameters), HIGHEST[environment_of(request.parameters)])
+            if (
+                "quadratic_steps" in request.parameters
+                and cell.arm in quadratics.ARMS
+                and request.stage == "confirming"
+            ):
                 for name, noise in (("quadratic", 0.0), ("quadratic_noisy", request.parameters["quadratic_noise"])):
                     metrics[name] = quadratics.excess_of(cell.arm, cell.seed, request.parameters, noise=noise)
             wall = time.monotonic() - begun
             yield Measurement(cell, metrics, (plan.resolve().digest,), _curves(watch, request.parameters), wall_s=wall)
+
+
+def environment_of(parameters: Mapping[str, Any]) -> str:
+    """Return the environment of a regime; that of the study itself is CartPole."""
+    return str(parameters.get("environment", CARTPOLE))
 
 
 def readings_at(parameters: Mapping[str, Any]) -> tuple[int, ...]:
@@ -73,9 +83,10 @@ def _trained(plan: Plan, seed: int, parameters: Mapping[str, Any]) -> Watch | No
     from ostinato.studies.rl_curriculum.watching import Watch
 
     own = int(np.random.SeedSequence([seed, 20_281]).generate_state(1)[0]) >> 2
-    grid = Grid("CartPole-v1", parameters["difficulties"], episodes=parameters["episodes"])
+    name = environment_of(parameters)
+    grid = Grid(name, parameters["difficulties"], episodes=parameters["episodes"])
     model = PPO(
-        "MlpPolicy", environments("CartPole-v1", parameters["environments"]), n_steps=parameters["steps"],
+        "MlpPolicy", environments(name, parameters["environments"]), n_steps=parameters["steps"],
         batch_size=parameters["batch"], n_epochs=parameters["epochs"], gae_lambda=parameters["gae_lambda"], gamma=parameters["gamma"],
         clip_range=parameters["clip_range"], ent_coef=0.0, seed=own, device="cpu",
     )  # fmt: skip
@@ -125,15 +136,15 @@ def _readings(watch: Watch, parameters: Mapping[str, Any]) -> Readings:
     )
 
 
-def metrics_of(readings: Readings) -> dict[str, float]:
+def metrics_of(readings: Readings, highest: float = HIGHEST[CARTPOLE]) -> dict[str, float]:
     """Return the numbers of a run.
 
-    ``shortfall`` is 500 less the return, mean over the grid and the eight phases: small is good. ``shortfall_mid`` and ``shortfall_end`` are its values
+    ``shortfall`` is the highest return less the return, mean over the grid and the eight phases: small is good. ``shortfall_mid`` and ``shortfall_end`` are its values
     at the hardest and the easiest phase of the cycle, ``shortfall_easiest`` and ``shortfall_hardest`` at the ends of the grid. ``coupling`` is the
     correlation of rate and difficulty in force; ``sharp_when_hard`` and ``far_when_hard`` are those of difficulty with the logarithms of
     curvature and of the KL divergence of an update, less their straight trends.
     """
-    short = LONGEST - readings.returns
+    short = highest - readings.returns
     every = len(readings.difficulty) // len(readings.curvature)
     return {
         "shortfall": float(short.mean()),

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ostinato import evaluation
-from ostinato.studies.rl_curriculum.spec import SPEC
+from ostinato.studies.rl_curriculum.measuring import HIGHEST, environment_of
+from ostinato.studies.rl_curriculum.spec import ACROBOT, SPEC
 
 __all__ = ["remarks", "table"]
 
 Records = Sequence[dict[str, Any]]
-_LONGEST = 500.0
 _ON_QUADRATICS = ("anti", "in-phase", "constant")
 
 
@@ -22,8 +22,9 @@ def remarks(records: Records) -> list[str]:
     by_arm = _by_arm(records)
     if set(SPEC.arms) - by_arm.keys():
         return []
-    lines = [_phases(by_arm), _sharpness(by_arm["constant"]), _coupling(by_arm)]
-    lines += [_quadratics(by_arm)]
+    parameters = _parameters(records)
+    lines = [_phases(by_arm, _highest(parameters)), _sharpness(by_arm["constant"]), _coupling(by_arm)]
+    lines += [_quadratics(by_arm)] if "quadratic_steps" in parameters else []
     diverged = {arm: sum(r["status"] == "diverged" for r in found) for arm, found in by_arm.items()}
     lines.append(f"Runs that diverged: {', '.join(f'{a} {n}' for a, n in diverged.items() if n) or 'none'}.")
     return lines
@@ -34,10 +35,11 @@ def table(records: Records) -> list[str]:
     by_arm = _by_arm(records)
     if set(SPEC.arms) - by_arm.keys():
         return []
-    levels = SPEC.regimes[0].parameters["difficulties"]
+    parameters = _parameters(records)
+    levels = parameters["difficulties"]
     phases = [f"{(place + 1) / 8:g}" for place in range(8)]
     lines = [
-        "Mean return (of 500) over the last cycle by difficulty of the grid, and over the grid by phase of the cycle (difficulty is highest at 0.5):\n",
+        f"Mean return (at most {_highest(parameters):g}) over the last cycle by difficulty of the grid, and over the grid by phase of the cycle (difficulty is highest at 0.5):\n",
         "| arm | "
         + " | ".join([*(f"difficulty {level:g}" for level in levels), *(f"phase {p}" for p in phases)])
         + " |",
@@ -50,9 +52,19 @@ def table(records: Records) -> list[str]:
     return [*lines, ""]
 
 
-def _phases(by_arm: Mapping[str, Records]) -> str:
+def _parameters(records: Records) -> Mapping[str, Any]:
+    """Return the sizes of the records' regime."""
+    regimes = {regime.name: regime for regime in (*SPEC.regimes, *ACROBOT.regimes)}
+    return regimes[records[0]["regime"]].parameters
+
+
+def _highest(parameters: Mapping[str, Any]) -> float:
+    return HIGHEST[environment_of(parameters)]
+
+
+def _phases(by_arm: Mapping[str, Records], highest: float) -> str:
     told = "; ".join(
-        f"{arm} {_LONGEST - _mean(found, 'shortfall'):.0f}, {_LONGEST - _mean(found, 'shortfall_mid'):.0f}, {_LONGEST - _mean(found, 'shortfall_end'):.0f}"
+        f"{arm} {highest - _mean(found, 'shortfall'):.0f}, {highest - _mean(found, 'shortfall_mid'):.0f}, {highest - _mean(found, 'shortfall_end'):.0f}"
         for arm, found in by_arm.items()
     )
     change = {name: _gain(by_arm, name) for name in ("shortfall", "shortfall_mid", "shortfall_end")}

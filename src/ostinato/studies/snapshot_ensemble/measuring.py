@@ -19,7 +19,7 @@ from ostinato.core.plan import Plan
 from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage, pack_bits
 from ostinato.studies.frame.images import Images, load_images, small_cnn, subset
 from ostinato.studies.frame.spec import Regime
-from ostinato.studies.snapshot_ensemble.spec import SPEC
+from ostinato.studies.frame.study import regime_of
 
 __all__ = ["measure", "together"]
 
@@ -40,7 +40,7 @@ def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[
 
 def measure(request: Request) -> Iterator[Measurement]:
     """Measure cells seed by seed."""
-    regime = SPEC.regime(request.regime)
+    regime = regime_of(request)
     images = load_images(regime.data, regime.sha256, request.parameters["pool"], request.parameters.get("judged_on"))
     for seed in sorted({cell.seed for cell in request.cells}):
         bench = _Bench(request, images, seed)

@@ -15,7 +15,8 @@ from ostinato.studies.frame.cells import Cell, Measurement, Request, Stage
 from ostinato.studies.frame.images import load_images, small_mlp
 from ostinato.studies.frame.perceptrons import Recipe, by_seeds, measured
 from ostinato.studies.frame.spec import Regime
-from ostinato.studies.weight_decay_phase.spec import SHIFTS, SPEC
+from ostinato.studies.frame.study import regime_of
+from ostinato.studies.weight_decay_phase.spec import SHIFTS
 
 __all__ = ["arm_plan", "measure", "plan_of", "together"]
 
@@ -29,7 +30,7 @@ def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[
 
 def measure(request: Request) -> Iterator[Measurement]:
     """Train all cells of a request as one population and measure them."""
-    regime, parameters = SPEC.regime(request.regime), request.parameters
+    regime, parameters = regime_of(request), request.parameters
     images = load_images(regime.data, regime.sha256, parameters["pool"], parameters.get("judged_on"))
     steps = parameters["epochs"] * (parameters["examples"] // parameters["batch"])
     steps -= steps % parameters["cycles"]
