@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from ostinato._data.sampler import CountedSampler, Indices, Place, positive
+from ostinato._data.sampler import CountedSampler, Indices, Place
 from ostinato._data.samples import (
     Batch,
     Collate,
@@ -40,6 +40,7 @@ from ostinato._data.samples import (
     resolved_of,
 )
 from ostinato._data.workers import explained, watched
+from ostinato.checks import is_whole, whole
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, StateError
 
@@ -145,8 +146,11 @@ class ScheduledLoader:
             self._place = self._sampler.place
 
     def _check_stream(self, start: int, options: Mapping[str, Any]) -> None:
-        positive(batches=self._size, accumulate=self.accumulate, world_size=self._shares[1])
-        positive(0, start=start, rank=self._shares[0])
+        whole("batches", self._size)
+        whole("accumulate", self.accumulate)
+        whole("world_size", self._shares[1])
+        whole("start", start, 0)
+        whole("rank", self._shares[0], 0)
         if options.get("persistent_workers"):
             raise ConfigError("persistent_workers: an iterable data set is begun anew each epoch; leave it out")
 
@@ -172,7 +176,7 @@ class ScheduledLoader:
 
     def seek(self, count: int) -> None:
         """Go to the first batch of update `count`, of a run that skipped none; for an iterable data set, within its first pass."""
-        positive(0, count=count)
+        whole("count", count, 0)
         self._go(Place(0, count * self.accumulate, count) if self._sampler is None else self._sampler.at(count))
 
     def skipped(self) -> None:
@@ -202,7 +206,7 @@ class ScheduledLoader:
         expected = self._kind()
         for key in ("version", *_KEYS, *expected):
             value = state.get(key) if isinstance(state, Mapping) else None
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            if not is_whole(value, 0):
                 raise StateError(f"state: {key!r} is {value!r}, expected what ScheduledLoader.state_dict() returned")
             if value != {"version": 1, **expected}.get(key, value):
                 raise StateError(
@@ -314,8 +318,8 @@ def counted(
     >>> [(batch.count, batch.values["augment.degrees"], batch.data) for batch in counted("abc", resolved, start=1, accumulate=2)]
     [(1, 6.0, 'a'), (1, 6.0, 'b'), (2, 4.0, 'c')]
     """
-    positive(0, start=start)
-    positive(accumulate=accumulate)
+    whole("start", start, 0)
+    whole("accumulate", accumulate)
     return _counted(batches, resolved_of(plan), start, accumulate, transform)
 
 

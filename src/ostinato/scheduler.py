@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal
 
+from ostinato.checks import is_whole
 from ostinato.core.address import Address
 from ostinato.core.clock import Tick
 from ostinato.core.plan import Plan
@@ -125,10 +126,8 @@ class Scheduler:
 
     def _jump(self, by: int) -> Tick:
         """Make several updates at once."""
-        if isinstance(by, bool) or not isinstance(by, int) or by < 1:
-            raise StateError(
-                f"step: got by={by!r}, expected a whole number of at least 1; to go elsewhere load a state"
-            )
+        if not is_whole(by, 1):
+            raise StateError(f"step: got by={by!r}, expected a whole number >= 1; to go elsewhere load a state")
         first, self._count = self._count, self._count + by
         if self._count >= self._horizon:
             self._look(self._count)

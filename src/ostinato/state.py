@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ostinato.checks import is_number
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.units import Rates
@@ -62,7 +63,7 @@ class SchedulerState:
         if document["count"] < 0:
             raise StateError(f"state: count is {document['count']}, expected at least 0")
         for label, value in document["originals"].items():
-            if not isinstance(value, int | float) or isinstance(value, bool):
+            if not is_number(value):
                 raise StateError(f"state: the original of {label} is {value!r}, expected a number")
         for name in document["rates"]:
             if name not in Rates.__slots__:

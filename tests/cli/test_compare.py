@@ -61,7 +61,7 @@ def test_a_finished_comparison_is_not_trained_again(finished: tuple[Path, Ended]
 
 
 WRONG = {
-    "one seed": (("--seeds", "1"), r"seeds: got 1, expected a whole number of at least 2"),
+    "one seed": (("--seeds", "1"), r"seeds: got 1, expected a whole number >= 2"),
     "unknown control": (("--controls", "sortd"), "controls: got 'sortd'; did you mean 'sorted'?"),
     "no control": (("--controls", ","), "controls: got none"),
     "a control that the plan cannot have": (("--controls", "in_phase"), "in_phase: "),

@@ -321,7 +321,7 @@ def test_seeds_count_from_the_configurations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "options", "kind", "words"),
     [
-        ({}, {"seeds": 1}, ConfigError, "seeds: got 1, expected a whole number of at least 2"),
+        ({}, {"seeds": 1}, ConfigError, "seeds: got 1, expected a whole number >= 2"),
         ({}, {"controls": ["sortd"]}, ConfigError, "did you mean 'sorted'"),
         ({}, {"controls": ["sorted", "phase_shuffled"]}, PlanError, "phase_shuffled: "),
         ({}, {"endpoint": "accuracy"}, ConfigError, "endpoint: got 'accuracy'"),

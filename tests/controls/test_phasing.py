@@ -124,7 +124,7 @@ def test_reordered_decays_are_multiplied() -> None:
         (lambda: controls.shifted(plan_of(0.1), target=WD), "shifted: shift: optimizer.weight_decay has no wave that could be turned"),
         (lambda: controls.shifted(plan_of(), shift="x"), "shifted: shift: got 'x'"),
         (lambda: controls.shifted(ost.Plan(bindings={LR: 0.1})), "shifted: target: all bindings are rates"),
-        (lambda: controls.shifts(plan_of(), n=1), "shifts: n: got 1, expected a whole number from 2 to 1000"),
+        (lambda: controls.shifts(plan_of(), n=1), "shifts: n: got 1, expected a whole number from 2 to 1,000"),
         (lambda: controls.shifts(plan_of(), n=True), "shifts: n: got True"),
         (lambda: controls.shifts(plan_of(), match="dose"), "shifts: match: got 'dose', expected 'decay', 'product' or None"),  # type: ignore[arg-type]
         (lambda: controls.shifts(plan_of(), P, match="decay"), "shifts: match: 'model:Dropout.p' is no weight decay"),

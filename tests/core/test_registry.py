@@ -190,7 +190,7 @@ def test_a_name_that_plan_files_know_already_is_refused(name: Any) -> None:
 
 @pytest.mark.parametrize("version", [0, -1, 1.0, "1", True, None])
 def test_a_version_is_a_whole_number(version: Any) -> None:
-    with pytest.raises(PlanError, match=r"^version: got .*, expected a whole number of at least 1$"):
+    with pytest.raises(PlanError, match=r"^version: got .*, expected a whole number >= 1$"):
         ost.schedule("test_registry.version", version=version)(lambda t: t)
 
 

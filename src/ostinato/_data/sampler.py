@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ostinato._data.seeding import kept_states, seed_states, seed_words
+from ostinato.checks import whole
 from ostinato.errors import ConfigError, DataError
 
-__all__ = ["CountedSampler", "Indices", "Order", "Place", "positive"]
+__all__ = ["CountedSampler", "Indices", "Order", "Place"]
 
 _SAMPLER = 4  # a stream of the seed
 
@@ -100,8 +101,10 @@ class CountedSampler:
     def __init__(
         self, batches: Any, *, accumulate: int = 1, start: int = 0, seed: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
-        positive(accumulate=accumulate, world_size=world_size)
-        positive(0, start=start, seed=seed, rank=rank)
+        for name, value, least in (
+            ("accumulate", accumulate, 1), ("world_size", world_size, 1), ("start", start, 0), ("seed", seed, 0), ("rank", rank, 0),
+        ):  # fmt: skip
+            whole(name, value, least)
         if rank >= world_size:
             raise ConfigError(f"rank: got {rank} of {world_size}, expected 0 to world_size - 1")
         self.source = batches if isinstance(batches, Order) else _Drawn(batches, seed)
@@ -111,7 +114,7 @@ class CountedSampler:
                 "world_size: the DistributedSampler divides the batches already; leave rank and world_size out"
             )
         self.batches = self.source.batches
-        positive(batches=self.batches)
+        whole("batches", self.batches)
         self.accumulate, self.rank, self.world_size = accumulate, rank, world_size
         self._shares = shares
         self.place = self.at(start)
@@ -123,7 +126,7 @@ class CountedSampler:
 
     def at(self, count: int) -> Place:
         """Return the place of the first batch of update `count`, if every update so far was made."""
-        positive(0, count=count)
+        whole("count", count, 0)
         epoch, update = divmod(count, self.updates)
         return Place(epoch, update * self.accumulate, count)
 
@@ -202,10 +205,3 @@ class _Drawn:
         if len(drawn) != self.batches:
             raise DataError(f"epoch {epoch}: the batch sampler gave {len(drawn)} batches, its length is {self.batches}")
         return drawn
-
-
-def positive(least: int = 1, /, **numbers: Any) -> None:
-    """Raise a `ConfigError` for what is no whole number of at least `least`."""
-    for name, value in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"{name}: got {value!r}, expected a whole number >= {least}")

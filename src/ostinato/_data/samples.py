@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
-from ostinato._data.sampler import Indices, Place, positive
+from ostinato._data.sampler import Indices, Place
 from ostinato._data.seeding import kept_states, seed_states, seed_words
 from ostinato._data.values import BlockValues
+from ostinato.checks import whole
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, OstinatoError
@@ -140,7 +141,7 @@ class ScheduledDataset(Dataset[Any]):
     def __init__(
         self, base: Any, plan: Any, transform: Transform | None = None, *, seed: int = 0, reseed: bool = True
     ) -> None:
-        positive(0, seed=seed)
+        whole("seed", seed, 0)
         self.base, self.transform, self.seed, self.reseed = base, transform, seed, reseed
         self.resolved = resolved_of(plan)
         self._values = BlockValues(self.resolved)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import get_worker_info
 
-__all__ = ["kept_states", "seed_states", "seed_words"]
+__all__ = ["kept_states", "seed_states", "seed_words", "seeded"]
 
 _WORDS = 4  # 32-bit words of seed for one state
 
@@ -47,3 +47,18 @@ def seed_states(words: npt.NDArray[Any]) -> None:
     torch.default_generator.manual_seed(int(words[0]) | int(words[1]) << 32)
     np.random.seed(words[1:3])  # noqa: NPY002 - what transforms draw from
     random.seed(int(words[3]) << 32 | int(words[0]))
+
+
+@contextlib.contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Run a block under torch's (CPU), numpy's and Python's random states seeded from ``key``, then put them back.
+
+    >>> with seeded(7, 0):
+    ...     first = torch.rand(2)
+    >>> with seeded(7, 0):
+    ...     print(torch.equal(first, torch.rand(2)))
+    True
+    """
+    with kept_states():
+        seed_states(seed_words(key)[0])
+        yield

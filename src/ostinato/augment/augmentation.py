@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostinato._data.sampler import positive
 from ostinato.augment import images, mixing, numbers
 from ostinato.augment.draws import generator
 from ostinato.augment.traits import TRAITS, demand_fitting, demand_maximum, demand_strength
+from ostinato.checks import whole
 from ostinato.core.address import Address
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, suggest
@@ -104,7 +104,7 @@ class Augment:
         if not names:
             raise ConfigError(f"ops: got none, expected some of {', '.join(NAMES)}")
         demand_known(names, maxima or {})
-        positive(0, seed=seed)
+        whole("seed", seed, 0)
         self.strength = demand_strength(strength, target)
         self._names, self._seed, self._target = names, seed, target
         self._options = {"classes": classes, "mask_id": mask_id, "spread": spread}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ostinato._data.sampler import positive
 from ostinato._data.seeding import seed_words
+from ostinato.checks import whole
 
 __all__ = ["generator", "normal", "permutation", "uniform"]
 
@@ -28,7 +28,8 @@ def generator(seed: int, count: int, *, part: int = 0, first: int = 0) -> torch.
     >>> bool((torch.rand(3, generator=generator(7, 2)) == torch.rand(3, generator=generator(7, 2))).all())
     True
     """
-    positive(0, seed=seed, count=count, part=part, first=first)
+    for name, value in (("seed", seed), ("count", count), ("part", part), ("first", first)):
+        whole(name, value, 0)
     words = seed_words((_AUGMENT, seed, count, part, first))[0]
     return torch.Generator().manual_seed(int(words[0]) | int(words[1]) << 32)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ostinato.checks import is_number
 from ostinato.core.domains import STRENGTH, Domain
 from ostinato.errors import ConfigError, DataError, DomainError
 
@@ -112,7 +113,7 @@ def demand_maximum(name: str, maximum: float) -> float:
         ConfigError: The operation cannot go so far.
     """
     limit = TRAITS[name].limit
-    if isinstance(maximum, bool) or not isinstance(maximum, int | float) or not limit.holds(maximum):
+    if not is_number(maximum) or not limit.holds(maximum):
         raise ConfigError(f"augment: {name}: got a maximum of {maximum!r}, expected {limit}")
     return float(maximum)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from ostinato.checks import is_finite
 from ostinato.errors import ConfigError, suggest
 
 __all__ = ["ENSEMBLE", "Endpoint", "check_margin", "endpoint_of", "endpoints"]
@@ -108,7 +108,7 @@ def check_margin(margin: Any) -> float:
     Raises:
         ConfigError: It is no number above 0.
     """
-    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin) or margin <= 0:
+    if not is_finite(margin) or margin <= 0:
         raise ConfigError(
             f"margin: got {margin!r}, expected a number > 0 in the endpoint's own units, such as 0.002 for 0.2 percentage points of error"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from ostinato.checks import is_whole
 from ostinato.comparison.endpoints import Endpoint, endpoint_of
 from ostinato.core.documents import digest
 from ostinato.core.resolved import ResolvedPlan
@@ -37,10 +38,8 @@ def check_seeds(seeds: Any, first: int = 0) -> int:
     Raises:
         ConfigError: There are fewer than 2, or they go past the largest one.
     """
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 2:
-        raise ConfigError(
-            f"seeds: got {seeds!r}, expected a whole number of at least 2: one seed says nothing about chance"
-        )
+    if not is_whole(seeds, 2):
+        raise ConfigError(f"seeds: got {seeds!r}, expected a whole number >= 2: one seed says nothing about chance")
     if first + seeds > _LARGEST_SEED:
         raise ConfigError(
             f"seeds: {seeds} from train.seed = {first} on go past the largest seed; choose a smaller train.seed"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from numbers import Integral
 from typing import Literal
 
+from ostinato.checks import whole
 from ostinato.controls.reading import of_control, rate_beside, rates_of, resolved, whole_mean
 from ostinato.core.address import Address
 from ostinato.core.algebra import Product
@@ -80,8 +80,7 @@ def shifts(
     {0.0: 0.1, 0.25: 0.15, 0.5: 0.3, 0.75: 0.15}
     """
     with of_control("shifts", plan):
-        if isinstance(n, bool) or not isinstance(n, Integral) or not 2 <= n <= _MOST_SHIFTS:
-            raise PlanError(f"n: got {n!r}, expected a whole number from 2 to {_MOST_SHIFTS}")
+        whole("n", n, 2, _MOST_SHIFTS, error=PlanError)
         if match not in (None, "decay", "product"):
             raise PlanError(f"match: got {match!r}, expected 'decay', 'product' or None")
         chosen = _turned_target(plan, target)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
 
+from ostinato.checks import whole
 from ostinato.core.units import (
     MOST_COUNTS,
     Duration,
@@ -88,9 +88,7 @@ class Cycle:
         if (self.period is None) == (self.count is None):
             raise PlanError("period: give a cycle its period, such as '10ep', or else its count, such as count = 5")
         if self.count is not None:
-            if isinstance(self.count, bool) or not isinstance(self.count, Integral) or self.count < 1:
-                raise PlanError(f"count: got {self.count!r}, expected a whole number of at least 1")
-            object.__setattr__(self, "count", int(self.count))
+            object.__setattr__(self, "count", whole("count", self.count, error=PlanError))
             return
         duration = Duration.parse(self.period or 0, "period")
         if duration.value == 0:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ostinato.checks import whole
 from ostinato.core.curves import Curve
 from ostinato.core.schedules import Context, Schedule, Write
 from ostinato.core.units import key_text
@@ -88,8 +89,7 @@ def schedule(name: str, *, version: int) -> Callable[[Callable[..., Any]], Sched
     """
 
     def register(function: Callable[..., Any]) -> ScheduleFactory:
-        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise PlanError(f"version: got {version!r}, expected a whole number of at least 1")
+        whole("version", version, error=PlanError)
         if not isinstance(name, str) or not name or name in BUILT_IN:
             raise PlanError(f"schedule: the name {name!r} cannot be used; choose text other than {', '.join(BUILT_IN)}")
         for reserved in ("kind", "version"):

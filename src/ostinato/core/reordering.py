@@ -29,12 +29,12 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.checks import is_whole
 from ostinato.core.curves import Curve, blocks
 from ostinato.core.memory import frozen
 from ostinato.core.schedules import Context, Schedule, Write, as_schedule
@@ -169,7 +169,7 @@ def check_seed(seed: object) -> int:
     Raises:
         PlanError: It is no whole number from 0 to 2^63 - 1.
     """
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < _LARGEST_SEED:
+    if not is_whole(seed, 0, _LARGEST_SEED - 1):
         raise PlanError(f"seed: got {seed!r}, expected a whole number from 0 to 2^63 - 1")
     return int(seed)
 

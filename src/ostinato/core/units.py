@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from numbers import Integral, Real
 
+from ostinato.checks import is_number
 from ostinato.errors import PlanError, suggest
 
 __all__ = ["UNITS", "Duration", "DurationLike", "Number", "Rates", "exact", "finite", "number_text", "plain_number"]
@@ -105,7 +106,7 @@ def finite(value: object, what: str) -> float:
     >>> finite(3, "low")
     3.0
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         raise PlanError(f"{what}: got {value!r}, expected a number")
     try:
         number = float(value)

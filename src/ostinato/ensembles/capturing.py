@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from torch import nn
 
+from ostinato.checks import is_whole
 from ostinato.ensembles.background import BackgroundWriter, finish_with
 from ostinato.ensembles.prediction import model_tensors, unwrap
 from ostinato.ensembles.store import Member, SnapshotStore, finite_values
@@ -156,5 +157,5 @@ class Snapshots:
 
 def check_last(last: int | None) -> None:
     """Raise ValueError unless this is a number of members, or None for all."""
-    if last is not None and (isinstance(last, bool) or not isinstance(last, int) or last < 1):
+    if last is not None and not is_whole(last, 1):
         raise ValueError(f"last must be a whole number of at least 1, or None for all; got {last!r}")

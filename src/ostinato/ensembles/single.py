@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ostinato.checks import is_whole
 from ostinato.ensembles.prediction import default_output, isolated, run_batch, split_batch, to_device, to_probabilities
 from ostinato.ensembles.recalibration import Statistics, norm_layers, observing
 from ostinato.ensembles.scores import columns, plain_labels
@@ -220,7 +221,7 @@ def distil_into(
     temperature: float,
 ) -> SingleModel:
     """Make what `SnapshotEnsemble.distil` returns."""
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if not is_whole(epochs, 1):
         raise ValueError(f"epochs must be a whole number of at least 1; got {epochs!r}")
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be a number above 0; got {temperature!r}")

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.checks import is_whole
 from ostinato.errors import DataError
 
 __all__ = ["LEAST_ERROR", "Floats", "Seed", "counts_of", "guarded", "percentile_ends", "pivots", "ranks", "spread_of", "studentised_ends"]  # fmt: skip
@@ -39,7 +40,7 @@ def counts_of(n: int, resamples: int, seed: Seed) -> Floats:
     """
     if isinstance(seed, np.random.Generator):
         return _drawn(n, resamples, seed)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+    if not is_whole(seed, 0):
         raise DataError(f"seed: got {seed!r}, expected a whole number >= 0 or a numpy Generator")
     return _known_counts(n, resamples, int(seed))
 
@@ -55,7 +56,7 @@ def ranks(resamples: int, level: float) -> tuple[int, int]:
     """
     if not 0.0 < level < 1.0:
         raise DataError(f"level: got {level!r}, expected a number between 0 and 1, such as 0.95")
-    if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer):
+    if not is_whole(resamples):
         raise DataError(f"resamples: got {resamples!r}, expected a whole number such as 9999")
     least = math.ceil(2.0 / (1.0 - level) - 1e-9) - 1
     if resamples < least:

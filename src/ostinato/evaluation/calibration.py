@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.checks import whole
 from ostinato.errors import DataError, suggest
 from ostinato.evaluation._resampling import Floats, counts_of, percentile_ends, ranks, spread_of, studentised_ends
 from ostinato.evaluation.statistics import GUARD, RESAMPLES, critical
@@ -144,8 +145,7 @@ def coverage(
     _known(method, METHODS, "method")
     _known(distribution, DISTRIBUTIONS, "distribution")
     for name, value, least in (("n", n, 2), ("studies", studies, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise DataError(f"{name}: got {value!r}, expected a whole number >= {least}")
+        whole(name, value, least, error=DataError)
     ranks(resamples, level)
     margin = math.sqrt(8.0 / n) if margin is None else margin
     effect = 2.0 * margin if effect is None else effect

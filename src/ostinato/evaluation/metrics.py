@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ostinato.checks import whole
 from ostinato.errors import DataError
 
 __all__ = [
@@ -185,8 +186,7 @@ def calibration_curve(probabilities: ArrayLike, labels: ArrayLike, bins: int = 1
     >>> calibration_curve([[0.9, 0.1], [0.6, 0.4]], [0, 1], bins=2).count
     array([0, 2])
     """
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-        raise DataError(f"bins must be a whole number of at least 1, got {bins!r}")
+    whole("bins", bins, error=DataError)
     p, y = checked(probabilities, labels)
     confidence = p.max(axis=1)
     right = (p.argmax(axis=1) == y).astype(np.float64)

@@ -11,10 +11,11 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
+from ostinato.checks import whole
 from ostinato.core.clock import Span
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.waveforms import FloatArray, IntArray
@@ -28,7 +29,6 @@ __all__ = [
     "locate",
     "phases_seen",
     "steps_every",
-    "whole",
     "whole_cycles",
 ]
 
@@ -55,21 +55,13 @@ def phases_seen(period: int, interval: int, offset: int = 0) -> IntArray:
     >>> phases_seen(10, 5).tolist(), phases_seen(10, 5, offset=2).tolist()
     ([4, 9], [1, 6])
     """
-    period, interval = whole(period, "period"), whole(interval, "interval")
+    period, interval = _whole("period", period), _whole("interval", interval)
     common = math.gcd(period, interval)
-    first = (whole(offset, "offset", least=None) - 1) % common
+    first = (_whole("offset", offset, None) - 1) % common
     return np.arange(first, period, common, dtype=np.int64)
 
 
-def whole(value: object, what: str, least: int | None = 1) -> int:
-    """Return a whole number.
-
-    Raises:
-        DataError: It is none, or too small.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or (least is not None and value < least):
-        raise DataError(f"{what}: got {value!r}, expected a whole number{'' if least is None else f' >= {least}'}")
-    return int(value)
+_whole = partial(whole, error=DataError)
 
 
 def steps_every(total: int, interval: int, offset: int = 0) -> IntArray:
@@ -78,8 +70,8 @@ def steps_every(total: int, interval: int, offset: int = 0) -> IntArray:
     >>> steps_every(20, 5).tolist(), steps_every(20, 5, offset=2).tolist()
     ([4, 9, 14, 19], [1, 6, 11, 16])
     """
-    interval = whole(interval, "interval")
-    first = (whole(offset, "offset", least=None) - 1) % interval
+    interval = _whole("interval", interval)
+    first = (_whole("offset", offset, None) - 1) % interval
     return np.arange(first, total, interval, dtype=np.int64)
 
 

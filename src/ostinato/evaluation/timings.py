@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
+from ostinato.checks import whole
 from ostinato.core.clock import Span
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.waveforms import IntArray
 from ostinato.errors import DataError, PlanError
-from ostinato.evaluation.phases import examine, steps_every, whole, whole_cycles
+from ostinato.evaluation.phases import examine, steps_every, whole_cycles
 
 __all__ = [
     "Timing",
@@ -34,6 +36,8 @@ Timing = Callable[[ResolvedPlan], IntArray]
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
+_whole = partial(whole, error=DataError)
+
 
 def every(interval: int, offset: int = 0) -> Timing:
     """Return the timing of every `interval` steps, late by `offset`: what locks if it shares a divisor with the period.
@@ -46,8 +50,8 @@ def every(interval: int, offset: int = 0) -> Timing:
     >>> every(5)(plan).tolist()
     [4, 9, 14, 19]
     """
-    whole(interval, "interval")
-    whole(offset, "offset", least=None)
+    _whole("interval", interval)
+    _whole("offset", offset, None)
     return lambda resolved: steps_every(resolved.total, interval, offset)
 
 
@@ -67,7 +71,7 @@ def coprime(interval: int) -> Timing:
     >>> [int(np.diff(coprime(interval)(plan))[0]) for interval in (10, 5, 3)]
     [9, 3, 3]
     """
-    whole(interval, "interval")
+    _whole("interval", interval)
 
     def steps(resolved: ResolvedPlan) -> IntArray:
         rhythm = resolved.clock.rhythm
@@ -107,8 +111,8 @@ def jittered(n: int, seed: int = 0, *, last: int | None = None) -> Timing:
     >>> (steps // 10).tolist(), len(np.unique(steps % 10)) > 1
     ([0, 1, 2, 3], True)
     """
-    whole(n, "n")
-    whole(seed, "seed", least=0)
+    _whole("n", n)
+    _whole("seed", seed, 0)
 
     def steps(resolved: ResolvedPlan) -> IntArray:
         cycles = _last(whole_cycles(resolved), last)
@@ -126,7 +130,7 @@ def _fits(n: int, steps: int) -> None:
 
 
 def _last(cycles: Sequence[Span], count: int | None) -> Sequence[Span]:
-    return cycles if count is None else cycles[max(len(cycles) - whole(count, "last"), 0) :]
+    return cycles if count is None else cycles[max(len(cycles) - _whole("last", count), 0) :]
 
 
 def low_discrepancy(n: int, *, last: int | None = None) -> Timing:
@@ -147,7 +151,7 @@ def low_discrepancy(n: int, *, last: int | None = None) -> Timing:
     >>> (low_discrepancy(8)(plan) % 10).tolist()
     [5, 1, 7, 3, 9, 5, 2, 8]
     """
-    whole(n, "n")
+    _whole("n", n)
 
     def steps(resolved: ResolvedPlan) -> IntArray:
         cycles = _last(whole_cycles(resolved), last)
@@ -246,7 +250,7 @@ def at_phases(n: int) -> Timing:
     >>> at_phases(4)(ost.Plan(total=20, cycle=ost.Cycle("cosine", period=10)).resolve()).tolist()
     [2, 4, 7, 9, 12, 14, 17, 19]
     """
-    whole(n, "n")
+    _whole("n", n)
     return lambda resolved: np.unique(
         np.concatenate([evenly(span.start, span.end, n) for span in whole_cycles(resolved)])
     )

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ostinato.checks import is_whole
 from ostinato.core.domains import STRENGTH, Domain
 from ostinato.errors import DataError, DomainError
 from ostinato.nn.random_layers import Draw, RandomLayer
@@ -50,9 +51,9 @@ class RandomShift(RandomLayer):
 
     def __init__(self, most: int, strength: float = 1.0) -> None:
         super().__init__()
-        if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        if not is_whole(most, 1):
             raise DomainError(f"RandomShift.most: got {most!r}, expected a whole number of pixels > 0")
-        self.most = most
+        self.most = int(most)
         self.strength = strength  # type: ignore[assignment]  # a number fills the buffer
 
     def extra_repr(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ostinato.checks import is_whole, whole
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, PlanError, suggest
@@ -180,19 +180,15 @@ def _checked_evaluate(evaluate: Any, longest: int, what: str = "evaluate") -> Ev
                 f"{what}: got {evaluate!r}{suggest(evaluate, EVENTS)}; or a number N for every N steps, or the steps themselves"
             )
         return evaluate
-    if _is_whole(evaluate) and evaluate >= 1:
+    if is_whole(evaluate, 1):
         return int(evaluate)
     if not isinstance(evaluate, Iterable):
         raise ConfigError(f"{what}: got {evaluate!r}, expected a whole number > 0 of steps, or the steps themselves")
     steps = list(evaluate)
     for step in steps:
-        if not _is_whole(step) or not 0 <= step < longest:
+        if not is_whole(step, 0, longest - 1):
             raise ConfigError(f"{what}: got the step {step!r}, expected whole numbers from 0 to {longest - 1}")
     return [int(step) for step in steps]
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _seeds(seeds: Iterable[int] | None, members: int) -> tuple[int, ...]:
@@ -200,7 +196,7 @@ def _seeds(seeds: Iterable[int] | None, members: int) -> tuple[int, ...]:
     if len(chosen) != members:
         raise ConfigError(f"seeds: got {len(chosen)} for {members} plans, expected one for each")
     for seed in chosen:
-        if not _is_whole(seed) or seed < 0:
+        if not is_whole(seed, 0):
             raise ConfigError(f"seeds: got {seed!r}, expected whole numbers >= 0")
     return tuple(int(seed) for seed in chosen)
 
@@ -240,8 +236,8 @@ def _batches(batches: Any, members: int, length: int) -> NDArray[np.integer[Any]
 def _resolved(
     plans: Sequence[Plan | ResolvedPlan], steps: int | None, per_epoch: int, batch_size: int
 ) -> list[ResolvedPlan]:
-    if steps is not None and (not _is_whole(steps) or steps < 1):
-        raise ConfigError(f"steps: got {steps!r}, expected a whole number > 0")
+    if steps is not None:
+        whole("steps", steps)
     known: dict[str, ResolvedPlan] = {}
     result = []
     for k, plan in enumerate(plans):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ostinato.checks import is_finite, whole
 from ostinato.core.units import Duration, number_text
 from ostinato.errors import PlanError
 
@@ -60,8 +60,7 @@ class Range:
         if self.step is not None and (self.log or self._in_unit(self.step, "step") <= 0):
             why = "beside log, which leave out" if self.log else "expected more than 0"
             raise PlanError(f"step: got {self.step!r}, {why}")
-        if isinstance(self.points, bool) or not isinstance(self.points, int) or self.points < 2:
-            raise PlanError(f"points: got {self.points!r}, expected a whole number of at least 2")
+        whole("points", self.points, 2, error=PlanError)
 
     @property
     def unit(self) -> str | None:
@@ -78,7 +77,7 @@ class Range:
     def _in_unit(self, value: Number, what: str) -> float:
         if isinstance(value, str):
             return float(Duration.parse(value, what).value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_finite(value):
             raise PlanError(f"{what}: got {value!r}, expected a number or a duration such as '2ep'")
         return float(value)
 

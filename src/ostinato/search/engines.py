@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ostinato import errors
+from ostinato.checks import whole
 from ostinato.cluster import ADDRESS, connected, ray_module
 from ostinato.errors import ConfigError, OstinatoError, RunInterruptedError, suggest
 from ostinato.search.queue import Queue
@@ -56,8 +57,8 @@ def check_engine(name: str, workers: int | None = None) -> str:
     """
     if name not in ENGINES:
         raise ConfigError(f"engine: got {name!r}{suggest(str(name), ENGINES)}")
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise ConfigError(f"workers: got {workers!r}, expected a whole number > 0")
+    if workers is not None:
+        whole("workers", workers)
     if workers is not None and name == TOGETHER:
         raise ConfigError(
             "workers: the population engine is one process; leave --workers out, or choose --engine processes"

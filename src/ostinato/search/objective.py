@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ostinato.checks import whole
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.core.waveforms import IntArray
 from ostinato.errors import ConfigError, PlanError, suggest
@@ -65,8 +66,7 @@ class Objective:
             raise ConfigError(
                 f"score: got {self.moment!r}{suggest(str(self.moment), (*MOMENTS, 'every:50'))}; every:N is every N steps"
             )
-        if isinstance(self.evaluations, bool) or not isinstance(self.evaluations, int) or self.evaluations < 1:
-            raise ConfigError(f"evaluations: got {self.evaluations!r}, expected a whole number > 0")
+        whole("evaluations", self.evaluations)
 
     @property
     def interval(self) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ostinato.checks import is_whole, whole
 from ostinato.core.documents import digest
 from ostinato.errors import ConfigError, StateError, StorageError
 from ostinato.search.objective import Objective
@@ -52,10 +53,8 @@ class Setup:
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
         for name, most in (("trials", _MOST_TRIALS), ("seeds", 1_000)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise ConfigError(f"{name}: got {value!r}, expected a whole number from 1 to {most:,}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            whole(name, getattr(self, name), 1, most)
+        if not is_whole(self.seed, 0, 2**32 - 1):
             raise ConfigError(f"sampler seed: got {self.seed!r}, expected a whole number from 0 to {2**32 - 1}")
         if self.pruner not in PRUNERS:
             raise ConfigError(f"pruner: got {self.pruner!r}, expected one of {', '.join(PRUNERS)}")

@@ -7,7 +7,6 @@ position. Promised for one version of numpy and torch, as their generators' stre
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,17 +19,17 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ostinato._data.sampler import Place
 from ostinato._data.samples import Batch, PlacedTransform
+from ostinato._data.seeding import kept_states, seed_states, seed_words, seeded
 from ostinato._data.values import BlockValues
 from ostinato._data.workers import explained, watched
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, DataError, OstinatoError
-from ostinato.training.datasets import Split
+from ostinato.training.examples import Split
 from ostinato.training.order import EpochOrder
 
 __all__ = ["Batches", "EpochOrder", "seeded"]
 
 _FETCH = 2  # a stream of the seed beside the order's
-_WORDS = 4  # 32-bit words of seed for one example
 
 
 class Batches:
@@ -127,7 +126,7 @@ class Batches:
         return pair
 
     def _made(self, place: Place) -> Batch:
-        with contextlib.nullcontext() if isinstance(self.dataset, Split) else _kept_states():
+        with contextlib.nullcontext() if isinstance(self.dataset, Split) else kept_states():
             return self._source[place]
 
     def close(self) -> None:
@@ -220,46 +219,12 @@ class _Source(Dataset[Any]):
     def _joined(
         self, place: Place, first: int, mine: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]
     ) -> tuple[Any, Any]:
-        words = np.random.SeedSequence((_FETCH, self.order.seed, place.epoch, place.batch)).generate_state(
-            _WORDS * len(chosen)
-        )
+        words = seed_words((_FETCH, self.order.seed, place.epoch, place.batch), len(chosen))
         samples = []
         for position, example in enumerate(mine.tolist(), first):
-            _seed_states(words[_WORDS * position : _WORDS * (position + 1)])
+            seed_states(words[position])
             samples.append(_example(self.dataset, example))
         return _collate(samples, mine)
-
-
-@contextlib.contextmanager
-def seeded(*key: int) -> Iterator[None]:
-    """Run a block under torch's (CPU), numpy's and Python's random states seeded from ``key``, then put them back.
-
-    >>> with seeded(7, 0):
-    ...     first = torch.rand(2)
-    >>> with seeded(7, 0):
-    ...     print(torch.equal(first, torch.rand(2)))
-    True
-    """
-    with _kept_states():
-        _seed_states(np.random.SeedSequence(key).generate_state(_WORDS))
-        yield
-
-
-@contextlib.contextmanager
-def _kept_states() -> Iterator[None]:
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one is meant
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        random.setstate(states[2])
-
-
-def _seed_states(words: npt.NDArray[Any]) -> None:
-    torch.default_generator.manual_seed(int(words[0]) | int(words[1]) << 32)
-    np.random.seed(words[1:3])  # noqa: NPY002 - what transforms draw from
-    random.seed(int(words[3]) << 32 | int(words[0]))
 
 
 def _slice(chosen: npt.NDArray[np.int64], rank: int, world_size: int) -> tuple[int, npt.NDArray[np.int64]]:

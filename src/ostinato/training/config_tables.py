@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ostinato.checks import is_whole
 from ostinato.errors import ConfigError
 from ostinato.training.config_text import check_plain, explain, one_of
 
@@ -294,7 +295,7 @@ class WorkersConfig(Table):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, value: Any) -> Any:
-        return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
+        return {"count": value} if is_whole(value) else value
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

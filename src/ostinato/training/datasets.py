@@ -8,18 +8,12 @@ found as `ostinato.training.downloads.locate` says; ``fashion-mnist-lt`` is the 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from ostinato.errors import DataError, suggest
 from ostinato.training import imbalanced
@@ -27,7 +21,8 @@ from ostinato.training.archives import read_idx, read_npz
 from ostinato.training.arrays import Arrays, as_inputs, as_targets, split_indices
 from ostinato.training.config import DataConfig
 from ostinato.training.downloads import PUBLISHED, locate
-from ostinato.training.factories import call_factory, load_factory
+from ostinato.training.examples import Data, Split, check_classes, digest_of
+from ostinato.training.made import from_factory, targets_of
 from ostinato.training.tables import read_csv
 
 __all__ = ["NAMES", "Data", "Split", "load", "targets_of"]
@@ -41,82 +36,6 @@ _CLOTHES = (
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 _DIGITS = tuple(str(digit) for digit in range(10))
-
-
-@dataclass(frozen=True, eq=False)
-class Split(Dataset[tuple[Tensor, Tensor]]):
-    """Examples in memory, a map-style data set with vectorised access.
-
-    Attributes:
-        inputs: float32 (N, ...).
-        targets: int64 (N,).
-
-    Raises:
-        DataError: dtypes or lengths are others.
-
-    >>> split = Split(torch.arange(6.0).reshape(3, 2), torch.tensor([0, 1, 0]))
-    >>> split.batch([2, 0])[0].tolist()
-    [[4.0, 5.0], [0.0, 1.0]]
-    """
-
-    inputs: Tensor
-    targets: Tensor
-
-    def __post_init__(self) -> None:
-        kinds = self.inputs.dtype, self.targets.dtype
-        if kinds != (torch.float32, torch.int64):
-            raise DataError(
-                f"Split: got inputs {kinds[0]} and targets {kinds[1]}, expected torch.float32 and torch.int64"
-            )
-        if self.targets.ndim != 1 or self.inputs.ndim < 1 or len(self.inputs) != len(self.targets):
-            shapes = f"inputs {tuple(self.inputs.shape)}, targets {tuple(self.targets.shape)}"
-            raise DataError(f"Split: got {shapes}, expected (N, ...) and (N,)")
-
-    def __len__(self) -> int:
-        """Return the number of examples."""
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.inputs[index], self.targets[index]
-
-    def batch(self, indices: Sequence[int] | npt.NDArray[np.int64] | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the inputs and targets at ``indices``, copied."""
-        # a copy, because an order is read-only and torch has no such tensors
-        chosen = indices if isinstance(indices, Tensor) else torch.tensor(np.asarray(indices, np.int64))
-        return self.inputs[chosen], self.targets[chosen]
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """A classification task.
-
-    Attributes:
-        name: What it is called in reports.
-        train: Training examples, map-style, (input, target).
-        test: Test examples.
-        classes: Number of classes C; targets are 0 to C-1.
-        shape: Shape of one input.
-        digest: SHA-256 of the arrays, or of factory, arguments and lengths where there are none.
-        labels: Names of the classes.
-        validation: Examples to choose by, where the data has some of its own.
-    """
-
-    name: str
-    train: Dataset[Any]
-    test: Dataset[Any]
-    classes: int
-    shape: tuple[int, ...]
-    digest: str
-    labels: tuple[str, ...]
-    validation: Dataset[Any] | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Return name, digest and sizes as a JSON document."""
-        return {"name": self.name, "sha256": self.digest, "train": _length(self.train), "test": _length(self.test)}
-
-
-def _length(dataset: Dataset[Any]) -> int:
-    return len(dataset)  # type: ignore[arg-type]  # every data set here is map-style and has a length
 
 
 def load(spec: DataConfig) -> Data:
@@ -143,7 +62,7 @@ def load(spec: DataConfig) -> Data:
     ((1, 8, 8), 10, 1437, 360)
     """
     if spec.factory is not None:
-        return _from_factory(spec.factory, spec.args)
+        return from_factory(spec.factory, spec.args)
     if spec.path is not None:
         return _from_file(Path(spec.path).expanduser(), spec)
     if spec.name == "digits":
@@ -180,7 +99,7 @@ def _published(name: str) -> Arrays:
     for role in ("train", "test"):
         inputs = as_inputs(read_idx(paths[f"{role}_images"]), str(paths[f"{role}_images"]))
         targets = as_targets(read_idx(paths[f"{role}_labels"]), len(inputs), str(paths[f"{role}_labels"]))
-        _check_range(targets, 10, str(paths[f"{role}_labels"]))
+        check_classes(targets, 10, str(paths[f"{role}_labels"]))
         parts += [inputs, targets.astype(np.int64)]
     names = _CLOTHES if name == "fashion-mnist" else _DIGITS
     return Arrays(parts[0], parts[1], parts[2], parts[3], names)
@@ -207,121 +126,7 @@ def _from_arrays(name: str, arrays: Arrays) -> Data:
     test = Split(torch.from_numpy(arrays.test_inputs), torch.from_numpy(arrays.test_targets))
     shape = tuple(train.inputs.shape[1:])
     if arrays.validation is None:
-        return Data(name, train, test, len(arrays.labels), shape, _digest(train, test), arrays.labels)
+        return Data(name, train, test, len(arrays.labels), shape, digest_of(train, test), arrays.labels)
     validation = Split(*(torch.from_numpy(part) for part in arrays.validation))
-    digest = _digest(train, test, validation)
+    digest = digest_of(train, test, validation)
     return Data(name, train, test, len(arrays.labels), shape, digest, arrays.labels, validation)
-
-
-def _digest(*splits: Split) -> str:
-    digest = hashlib.sha256()
-    for split in splits:
-        for tensor in (split.inputs, split.targets):
-            array = np.ascontiguousarray(tensor.numpy())
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _from_factory(factory: str, args: dict[str, Any]) -> Data:
-    made = call_factory(load_factory(factory, "data"), args, {}, "data")
-    if isinstance(made, Data):
-        return made
-    if not isinstance(made, tuple | list) or len(made) not in (2, 3):
-        raise DataError(
-            f"{factory}: returned a {type(made).__name__}, expected Data, (train, test) or (train, test, classes)"
-        )
-    train, test = (
-        _as_dataset(part, f"{factory}: {side}") for part, side in zip(made[:2], ("train", "test"), strict=True)
-    )
-    classes = _count_classes(train, test, made[2] if len(made) == 3 else None, factory)
-    shape = _shape(train, f"{factory}: train")
-    if _shape(test, f"{factory}: test") != shape:
-        raise DataError(f"{factory}: train has inputs {shape}, test {_shape(test, factory)}")
-    named = getattr(train, "classes", None)
-    labels = tuple(map(str, named if isinstance(named, Sequence) and len(named) == classes else range(classes)))
-    if isinstance(train, Split) and isinstance(test, Split):
-        return Data(factory, train, test, classes, shape, _digest(train, test), labels)
-    lengths = [len(train), len(test)]  # type: ignore[arg-type]
-    identity = json.dumps([factory, args, lengths], sort_keys=True, default=str)
-    return Data(factory, train, test, classes, shape, hashlib.sha256(identity.encode()).hexdigest(), labels)
-
-
-def _as_dataset(part: Any, where: str) -> Dataset[Any]:
-    if isinstance(part, TensorDataset) and type(part) is TensorDataset and len(part.tensors) == 2:
-        kinds = tuple(tensor.dtype for tensor in part.tensors)
-        return Split(*part.tensors) if kinds == (torch.float32, torch.int64) and part.tensors[1].ndim == 1 else part
-    if isinstance(part, tuple | list) and len(part) == 2:
-        arrays = [item.detach().cpu().numpy() if isinstance(item, Tensor) else np.asarray(item) for item in part]
-        inputs = as_inputs(arrays[0], f"{where} inputs")
-        targets = as_targets(arrays[1], len(inputs), f"{where} targets")
-        if targets.dtype.kind == "U":
-            raise DataError(f"{where} targets: hold text, expected class numbers from 0")
-        return Split(torch.from_numpy(inputs), torch.from_numpy(targets.astype(np.int64)))
-    if isinstance(part, IterableDataset) or not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
-        raise DataError(f"{where}: got a {type(part).__name__}, expected a map-style data set or (inputs, targets)")
-    if not len(part):
-        raise DataError(f"{where}: is empty")
-    dataset: Dataset[Any] = part
-    return dataset
-
-
-def _count_classes(train: Dataset[Any], test: Dataset[Any], given: Any, factory: str) -> int:
-    sides = (("train", train), ("test", test))
-    known = [(side, targets_of(part)) for side, part in sides]
-    if given is None:
-        named = getattr(train, "classes", None)
-        if isinstance(named, Sequence) and named and not isinstance(named, str):
-            given = len(named)
-        elif all(targets is not None for _, targets in known):
-            given = max(int(targets.max()) for _, targets in known if targets is not None) + 1
-        else:
-            raise DataError(f"{factory}: cannot count the classes without reading all; return (train, test, classes)")
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 2:
-        raise DataError(f"{factory}: got {given!r} classes, expected a whole number >= 2")
-    for side, targets in known:
-        if targets is not None:
-            _check_range(targets, int(given), f"{factory}: {side} targets")
-    return int(given)
-
-
-def targets_of(dataset: Dataset[Any]) -> npt.NDArray[np.int64] | None:
-    """Return all targets of a data set that has them at hand."""
-    if isinstance(dataset, Subset):
-        inner = targets_of(dataset.dataset)
-        return None if inner is None else inner[np.asarray(dataset.indices)]
-    if isinstance(dataset, TensorDataset):
-        found: Any = dataset.tensors[-1]
-    else:
-        found = getattr(dataset, "targets", None)
-        found = getattr(dataset, "labels", None) if found is None else found
-    if found is None:
-        return None
-    try:
-        values = np.asarray(found)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-    usable = values.ndim == 1 and values.dtype.kind in "iu" and len(values) == len(dataset)  # type: ignore[arg-type]
-    return values.astype(np.int64) if usable else None
-
-
-def _shape(dataset: Dataset[Any], where: str) -> tuple[int, ...]:
-    if isinstance(dataset, Split):
-        return tuple(dataset.inputs.shape[1:])
-    from ostinato.training.batches import seeded
-
-    try:
-        with seeded(0):  # looking at an example must not move anybody's random state
-            sample = dataset[0]
-        inputs, _ = sample
-        return tuple(int(side) for side in np.shape(inputs))
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise DataError(f"{where}: its first example is no (input, target) of fixed shape ({reason})") from error
-
-
-def _check_range(targets: npt.NDArray[Any], classes: int, where: str) -> None:
-    bad = (targets < 0) | (targets >= classes)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise DataError(f"{where}: label {targets[first]} at index {first}, expected 0 to {classes - 1}")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.checks import is_finite
 from ostinato.errors import ConfigError, DataError
 from ostinato.training.archives import read_npz
 from ostinato.training.arrays import Arrays, as_inputs, as_targets, split_indices
@@ -105,7 +106,7 @@ def long_tail(most: int, ratio: float, classes: int) -> tuple[int, ...]:
     >>> long_tail(4000, 100, 10)
     (4000, 2397, 1437, 861, 516, 309, 185, 111, 66, 40)
     """
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not (math.isfinite(ratio) and ratio >= 1):
+    if not is_finite(ratio) or ratio < 1:
         raise ConfigError(f"ratio: got {ratio!r}, expected a number >= 1, the largest class over the smallest")
     if classes < 2:
         raise DataError(f"long_tail: got {classes} classes, expected at least two")

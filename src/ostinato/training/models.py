@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ostinato.checks import is_number, is_whole
 from ostinato.errors import ConfigError, suggest
 from ostinato.nn import StochasticDepth
 from ostinato.training.config import ModelConfig
@@ -214,7 +215,7 @@ def _check_args(name: str, args: dict[str, Any]) -> None:
 
 def _check_sizes(name: str, **sizes: object) -> None:
     for key, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not is_whole(value, 1):
             raise ConfigError(f"model: {name!r} got {key} = {value!r}, expected a whole number > 0")
 
 
@@ -227,5 +228,5 @@ def _check_image(name: str, shape: Sequence[int]) -> None:
 
 
 def _check_dropout(name: str, value: object, key: str = "dropout") -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise ConfigError(f"model: {name!r} got {key} = {value!r}, expected a probability in [0, 1)")

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.checks import whole
 from ostinato.errors import ConfigError
 
 __all__ = ["EpochOrder"]
@@ -51,9 +52,7 @@ class EpochOrder:
 
     def __post_init__(self) -> None:
         for name, least in (("length", 1), ("batch_size", 1), ("seed", 0), ("smallest", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"{name}: got {value!r}, expected a whole number >= {least}")
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
         if self.batches == 0:
             raise ConfigError(
                 f"batch_size: {self.length} examples fill no batch of {self.batch_size}, and drop_last drops the rest; "

@@ -72,8 +72,8 @@ def test_the_clock_goes_on_where_it_stopped() -> None:
     [
         (lambda: game(shift=(0.0, 0.3, 0.6)), "shift: got 3 numbers, a game has two players; write one for both or a pair (generator, discriminator)"),
         (lambda: game(shift={"generator": 0.0, "critic": 0.3}), "shift: got generator, critic, expected generator and discriminator"),
-        (lambda: game(updates=(0, 1)), "updates of the generator: got 0, expected a whole number of at least 1"),
-        (lambda: game(updates=(1, 1.5)), "updates of the discriminator: got 1.5, expected a whole number of at least 1"),
+        (lambda: game(updates=(0, 1)), "updates of the generator: got 0, expected a whole number >= 1"),
+        (lambda: game(updates=(1, 1.5)), "updates of the discriminator: got 1.5, expected a whole number >= 1"),
         (lambda: game(updates=(1, 1, 1)), "updates: got 3 numbers, a game has two players; write (generator, discriminator)"),
         (lambda: loss("hinges"), "loss: got 'hinges'; did you mean 'hinge'?"),
     ],

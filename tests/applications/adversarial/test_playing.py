@@ -172,9 +172,9 @@ def test_a_generator_learns_what_it_is_paid_for() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"updates": (0, 1)}, "updates of the generator: got 0, expected a whole number of at least 1"),
-        ({"batch": 0}, "batch: got 0, expected a whole number of at least 1"),
-        ({"seeds": []}, "seeds: got 0, expected a whole number of at least 1"),
+        ({"updates": (0, 1)}, "updates of the generator: got 0, expected a whole number >= 1"),
+        ({"batch": 0}, "batch: got 0, expected a whole number >= 1"),
+        ({"seeds": []}, "seeds: got 0, expected a whole number >= 1"),
         ({"options": {"momentum": 0.9}}, "options: Adam.__init__"),
         ({"options": {"amsgrad": True}}, "options: the optimizer's option 'amsgrad' has no form for many members"),
     ],

@@ -278,7 +278,7 @@ def test_one_worker_alone_needs_no_group_and_is_left_as_it_is() -> None:
 def test_what_cannot_be_is_one_line() -> None:
     model = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ConfigError, match=r"every: got 0, expected a whole number of at least 1"):
+    with pytest.raises(ConfigError, match=r"every: got 0, expected a whole number >= 1"):
         PeriodicAveraging(model, 0)
     with pytest.raises(ConfigError, match=r"phases: made for 3 workers, but there are 1; pass Phases\(1\)"):
         PeriodicAveraging(model, phases=Phases(3))

@@ -104,5 +104,5 @@ def test_a_round_has_no_more_updates_than_were_said() -> None:
 @pytest.mark.parametrize(("name", "value"), [("round", 0), ("steps", 0), ("steps", 2.5), ("round", True)])
 def test_what_cannot_be_is_said_in_one_line(name: str, value: object) -> None:
     given = {"round": 1, "steps": 1} | {name: value}
-    with pytest.raises(ConfigError, match=rf"^{name}: got {value}, expected a whole number of at least 1$"):
+    with pytest.raises(ConfigError, match=rf"^{name}: got {value}, expected a whole number >= 1$"):
         LocalRound(plan_of(), given["round"], steps=given["steps"], optimizer=sgd())  # type: ignore[arg-type]  # on purpose

@@ -128,8 +128,8 @@ def test_a_description_counts_and_measures() -> None:
 
 BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: dirichlet(LABELS, 10, 0.0), "alpha: got 0.0, expected a number above 0"),
-    (lambda: dirichlet(LABELS, 0, 1.0), "clients: got 0, expected a whole number of at least 1"),
-    (lambda: dirichlet(LABELS, 10, 1.0, seed=-1), "seed: got -1, expected a whole number of at least 0"),
+    (lambda: dirichlet(LABELS, 0, 1.0), "clients: got 0, expected a whole number >= 1"),
+    (lambda: dirichlet(LABELS, 10, 1.0, seed=-1), "seed: got -1, expected a whole number >= 0"),
     (lambda: dirichlet([0, 1], 3, 1.0), "clients: got 3 of at least 1 examples, expected at most 2 examples in all"),
     (lambda: dirichlet([[0]], 1, 1.0), "labels: got shape (1, 1), expected one value for each example"),
     (lambda: dirichlet(LABELS, 10, 0.01, least=100), "least: in 1,000 draws (alpha=0.01, 10 clients) the smallest client had at most"),

@@ -70,10 +70,10 @@ def test_a_clients_plan_is_the_common_one_late_by_its_phase() -> None:
 
 BAD: list[tuple[Any, str]] = [
     (lambda: Phases(10, phases=12), "phases: got 12 for 10 clients, so that some would be nobody's; expected at most 10"),
-    (lambda: Phases(0), "clients: got 0, expected a whole number of at least 1"),
+    (lambda: Phases(0), "clients: got 0, expected a whole number >= 1"),
     (lambda: Phases(3, "equispacd"), "assignment: got 'equispacd'; did you mean 'equispaced'"),
     (lambda: Phases(3, "golden", phases=2), "phases: 'golden' has as many as clients; leave it out, or write assignment='equispaced'"),
-    (lambda: Phases(3, seed=-1), "seed: got -1, expected a whole number of at least 0"),
+    (lambda: Phases(3, seed=-1), "seed: got -1, expected a whole number >= 0"),
     (lambda: Phases(3).of(3), "client: got 3, expected a number from 0 to 2"),
     (lambda: Phases(3).of(True), "client: got True, expected a number from 0 to 2"),
     (lambda: Phases.from_document({"client": 3}), "phases: got {'client': 3}, expected what Phases.to_document() returned"),

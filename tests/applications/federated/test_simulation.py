@@ -240,8 +240,8 @@ def test_everybody_takes_part_equally_often_in_the_long_run() -> None:
 
 BAD: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"rounds": 5}, "rounds: got 5, but a plan has a total of 4 rounds; lengthen the plan"),
-    ({}, {"rounds": 0}, "rounds: got 0, expected a whole number of at least 1"),
-    ({}, {"local_updates": 2.5}, "local_updates: got 2.5, expected a whole number of at least 1"),
+    ({}, {"rounds": 0}, "rounds: got 0, expected a whole number >= 1"),
+    ({}, {"local_updates": 2.5}, "local_updates: got 2.5, expected a whole number >= 1"),
     ({}, {"fraction": 0.0}, "fraction: got 0.0, expected a share of the clients above 0 and at most 1"),
     ({}, {"compile": "yes"}, "compile: got 'yes', expected 'auto', True or False"),
     ({"phases": Phases(3)}, {}, "phases: made for 3 clients, but 2 have examples"),

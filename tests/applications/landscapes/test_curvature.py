@@ -166,7 +166,7 @@ def test_training_mode_sees_what_evaluation_mode_does_not() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "line"),
     [
-        ({"count": 0}, ConfigError, "count: got 0, expected a whole number > 0"),
+        ({"count": 0}, ConfigError, "count: got 0, expected a whole number >= 1"),
         ({"count": 64}, ConfigError, "count: got 64, the model has 63 parameters that need a gradient"),
         ({"tolerance": 1.0}, ConfigError, "tolerance: got 1.0, expected a number between 0 and 1"),
         ({"batches": []}, DataError, "batches: got 0, expected at least one of (inputs, targets), none of them empty"),

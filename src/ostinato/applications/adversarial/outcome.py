@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ostinato.applications.adversarial.coverage import Coverage
 from ostinato.applications.adversarial.mixtures import Mixture
+from ostinato.applications.arms import place_of
 from ostinato.core.clock import Span
-from ostinato.errors import ConfigError, suggest
 
 __all__ = ["Games"]
 
@@ -56,9 +56,7 @@ class Games:
         Raises:
             ConfigError: There is none of that name.
         """
-        if arm not in self.arms:
-            raise ConfigError(f"arm: got {arm!r}{suggest(str(arm), self.arms)}")
-        return self.arms.index(arm)
+        return place_of(arm, self.arms)
 
     @cached_property
     def coverage(self) -> Coverage:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from ostinato.checks import whole
 from ostinato.core.address import Address
 from ostinato.core.bindings import wave
 from ostinato.core.clock import Tick
@@ -16,7 +17,7 @@ from ostinato.core.units import DurationLike
 from ostinato.errors import ConfigError, TargetError, suggest
 from ostinato.scheduler import Scheduler
 
-__all__ = ["PLAYERS", "TwoPlayers", "demand_players", "demand_updates", "demand_whole", "waves"]
+__all__ = ["PLAYERS", "TwoPlayers", "demand_players", "demand_updates", "waves"]
 
 PLAYERS = ("generator", "discriminator")
 
@@ -166,14 +167,4 @@ def demand_updates(updates: tuple[int, int]) -> None:
             f"updates: got {len(updates)} numbers, a game has two players; write (generator, discriminator)"
         )
     for player, value in zip(PLAYERS, updates, strict=True):
-        demand_whole(f"updates of the {player}", value)
-
-
-def demand_whole(name: str, value: Any) -> None:
-    """Check a whole number of at least 1.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least 1")
+        whole(f"updates of the {player}", value)

@@ -17,9 +17,10 @@ from ostinato.applications.adversarial import losses, networks
 from ostinato.applications.adversarial.coverage import count_modes
 from ostinato.applications.adversarial.mixtures import Mixture, mixture
 from ostinato.applications.adversarial.outcome import Games
-from ostinato.applications.adversarial.players import PLAYERS, demand_players, demand_updates, demand_whole
+from ostinato.applications.adversarial.players import PLAYERS, demand_players, demand_updates
 from ostinato.applications.adversarial.stepping import Game, Player, Round, State, traced
 from ostinato.applications.arms import last_cycle, resolved_arms
+from ostinato.checks import whole
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError
@@ -99,7 +100,7 @@ def play(
     resolved = resolved_arms(plans)
     chosen = tuple(int(seed) for seed in seeds)
     for name, value in {"batch": batch, "every": every, "samples": samples, "seeds": len(chosen)}.items():
-        demand_whole(name, value)
+        whole(name, value)
     demand_updates(updates)
     made = _Setup(
         learnt, tuple(resolved.values()), chosen, makers={"generator": generator, "discriminator": discriminator},

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ostinato.checks import is_whole
 from ostinato.errors import ConfigError, DataError, StateError
 
 __all__ = ["Buffer", "ClassBalanced", "Reservoir"]
@@ -33,9 +34,9 @@ class Buffer(ABC):
     """
 
     def __init__(self, size: int, *, seed: int = 0) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if not is_whole(size, 1):
             raise ConfigError(
-                f"size: got {size!r}, expected a whole number of at least 1; to train without replay pass no buffer"
+                f"size: got {size!r}, expected a whole number >= 1; to train without replay pass no buffer"
             )
         self.size, self.seed = size, seed
         self.seen = 0

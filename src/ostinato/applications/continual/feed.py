@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ostinato.applications.continual.buffers import Buffer
 from ostinato.applications.continual.streams import Stream
+from ostinato.checks import whole
 from ostinato.errors import ConfigError
 from ostinato.training.order import EpochOrder
 
@@ -75,8 +76,7 @@ class Feed:
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
-        if epochs < 1:
-            raise ConfigError(f"epochs: got {epochs}, expected a whole number > 0")
+        whole("epochs", epochs)
         self.stream, self.buffer, self.epochs, self.batch_size = stream, buffer, epochs, batch_size
         self._orders = [EpochOrder(len(task.targets), batch_size, seed, drop_last=True) for task in stream.tasks]
         self.ends = tuple(accumulate(epochs * order.batches for order in self._orders))

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from ostinato.applications.federated.merging import Update, shares
 from ostinato.applications.federated.phases import Phases
 from ostinato.applications.federated.progress import Progress
+from ostinato.checks import whole
 from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, StateError
 
@@ -73,8 +74,7 @@ class PeriodicAveraging:
         normalise: bool = False,
         optimizer: Optimizer | None = None,
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ConfigError(f"every: got {every!r}, expected a whole number of at least 1")
+        whole("every", every)
         if isinstance(model, nn.parallel.DistributedDataParallel):
             raise ConfigError(
                 "model: got a DistributedDataParallel, which averages at every update; pass the model inside"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.applications.federated.checking import whole
+from ostinato.checks import whole
 
 __all__ = ["batches_of", "client_seed", "participants", "updates_of"]
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from ostinato.applications.federated.checking import whole
 from ostinato.applications.federated.drawing import batches_of, updates_of
 from ostinato.applications.federated.holdings import Parts, checked_parts
 from ostinato.applications.federated.local import client_plan
 from ostinato.applications.federated.phases import Phases
 from ostinato.applications.federated.serving import SERVER_RATE, server_plan
+from ostinato.checks import whole
 from ostinato.core.plan import Plan
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError, TruncatedCycleWarning

@@ -21,6 +21,7 @@ from ostinato.applications.federated.local import LocalRound
 from ostinato.applications.federated.merging import Update, is_statistic, shares
 from ostinato.applications.federated.phases import Phases
 from ostinato.applications.federated.serving import SERVER_RATE, server_plan
+from ostinato.checks import is_whole
 from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError
 
@@ -167,7 +168,7 @@ def client_of(context: Context, key: str = "partition-id") -> int:
         ConfigError: The node has no number.
     """
     found = context.node_config.get(key)
-    if isinstance(found, bool) or not isinstance(found, int):
+    if not is_whole(found):
         raise ConfigError(
             f"node {context.node_id} has no identity: its configuration has {key}={found!r}; start it with --node-config '{key}=0', every node with its own number"
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ostinato.applications.federated.progress import Progress
+from ostinato.checks import whole
 from ostinato.core.address import Address
 from ostinato.core.clock import Tick
 from ostinato.core.plan import Plan
@@ -63,8 +64,7 @@ class LocalRound:
         **roots: Any,
     ) -> None:
         for name, value in (("round", round), ("steps", steps)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least 1")
+            whole(name, value)
         self._steps, self._done = steps, 0
         self._by_round = plan.unit == "round"
         own = client_plan(plan).shifted(shift)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ostinato.applications.federated.drawing import client_seed, participants
 from ostinato.applications.federated.federation import Setup
 from ostinato.applications.federated.merging import Update, merge
+from ostinato.applications.federated.progress import grown
 from ostinato.applications.federated.simulated import Course
 from ostinato.core.plan import Plan
 from ostinato.population import recipes
@@ -170,8 +171,8 @@ class Members:
         momenta = values.block(GroupPlace(0, "momentum"), float(group.get("momentum", 0.0)), counts)
         memory, progress = np.zeros(len(numbers)), np.zeros(len(numbers))
         for step in range(len(counts)):
-            memory = 1.0 + momenta[step] * memory
-            progress += np.where(step < numbers, rates[step] * memory, 0.0)
+            farther, memory = grown(progress, memory, rates[step], momenta[step])
+            progress = np.where(step < numbers, farther, progress)
         return np.asarray(np.where(driven, progress, numbers))
 
     def _merge(self, round: int, state: State, taking: Sequence[Sequence[int]], progress: Floats) -> None:

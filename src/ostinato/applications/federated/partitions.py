@@ -5,15 +5,13 @@ Each returns one array of indices for each client: none is in two of them, and t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ostinato.applications.federated.checking import is_whole, whole
 from ostinato.applications.federated.holdings import Description, Parts, column, describe
+from ostinato.checks import is_finite, is_whole, whole
 from ostinato.errors import ConfigError
 
 __all__ = ["Description", "Parts", "by_group", "by_quantity", "by_spans", "describe", "dirichlet", "even"]
@@ -94,7 +92,7 @@ def by_quantity(
         raise ConfigError(f"by_quantity: got alpha={alpha!r} and sigma={sigma!r}, expected one of them")
     if alpha is not None:
         _check_positive("alpha", alpha)
-    if sigma is not None and (not _is_number(sigma) or sigma < 0):
+    if sigma is not None and (not is_finite(sigma) or sigma < 0):
         raise ConfigError(f"sigma: got {sigma!r}, expected a number of at least 0")
     rng = np.random.default_rng([whole("seed", seed, 0), _QUANTITY])
 
@@ -227,14 +225,10 @@ def _check_sizes(examples: int, clients: int, least: int) -> None:
 
 
 def _check_positive(name: str, value: object) -> None:
-    if not _is_number(value) or not float(value) > 0:  # type: ignore[arg-type]  # a number by then
+    if not is_finite(value) or not float(value) > 0:
         raise ConfigError(f"{name}: got {value!r}, expected a number above 0")
 
 
 def _scaled(values: NDArray[np.float64], by: float) -> NDArray[np.float64]:
     scaled = by * values
     return np.asarray(scaled - scaled.max())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

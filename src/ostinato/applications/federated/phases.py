@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ostinato.applications.federated.checking import whole
+from ostinato.checks import is_whole, whole
 from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, suggest
 
@@ -82,7 +82,7 @@ class Phases:
         Raises:
             ConfigError: There is no such client.
         """
-        if isinstance(client, bool) or not isinstance(client, int | np.integer) or not 0 <= client < self.clients:
+        if not is_whole(client, 0, self.clients - 1):
             raise ConfigError(f"client: got {client!r}, expected a number from 0 to {self.clients - 1}")
         if self.assignment == "together":
             return 0.0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "grown"]
+
+T = TypeVar("T", float, NDArray[np.float64])
 
 
 class Progress:
@@ -40,6 +45,10 @@ class Progress:
 
     def add(self, used: tuple[float, float]) -> None:
         """Add an update, made with this rate and momentum."""
-        rate, momentum = used
-        self.memory = 1.0 + momentum * self.memory
-        self.way += rate * self.memory
+        self.way, self.memory = grown(self.way, self.memory, *used)
+
+
+def grown(way: T, memory: T, rate: T, momentum: T) -> tuple[T, T]:
+    """Return the way and the memory after one more update; numbers, or arrays of one a client."""
+    memory = 1.0 + momentum * memory
+    return way + rate * memory, memory

@@ -257,7 +257,7 @@ def _budget(method: str, chains: int, evaluations: int | None, plan: Plan | None
         raise ConfigError(f"method: got {method!r}{suggest(method, METHODS)}")
     for name, number, least in (("chains", chains, 1), ("evaluations", evaluations, 20)):
         if number is not None and number < least:
-            raise ConfigError(f"{name}: got {number}, expected a whole number of at least {least}")
+            raise ConfigError(f"{name}: got {number}, expected a whole number >= {least}")
     if method not in ("plan", "noise"):
         if plan is not None:
             raise ConfigError(f"plan: got one with method {method}, which follows none; type method plan, or noise")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ostinato.checks import whole
 from ostinato.errors import ConfigError, DataError, NonFiniteError
 
 __all__ = ["Curvature", "GradientNoise", "curvature_of", "gradient_noise_of"]
@@ -131,8 +132,7 @@ def curvature_of(
     >>> [round(value, 4) for value in found.eigenvalues]
     [9.0, 1.0]
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ConfigError(f"count: got {count!r}, expected a whole number > 0")
+    whole("count", count)
     if not 0 < tolerance < 1:
         raise ConfigError(f"tolerance: got {tolerance!r}, expected a number between 0 and 1")
     view = _View(model, loss, _kept(batches), seed)

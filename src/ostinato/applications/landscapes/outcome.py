@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from ostinato.applications.arms import place_of
 from ostinato.core.clock import Span
-from ostinato.errors import ConfigError, DataError, suggest
+from ostinato.errors import DataError
 
 __all__ = ["Descent", "Share", "Times", "share"]
 
@@ -103,9 +104,7 @@ class Descent:
         Raises:
             ConfigError: There is none of that name.
         """
-        if arm not in self.arms:
-            raise ConfigError(f"arm: got {arm!r}{suggest(str(arm), self.arms)}")
-        return self.arms.index(arm)
+        return place_of(arm, self.arms)
 
     @cached_property
     def excesses(self) -> Floats:

@@ -10,7 +10,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from ostinato.applications.reinforcement.difficulty import Difficulty, Parameters
-from ostinato.errors import ConfigError
+from ostinato.checks import whole
 
 __all__ = ["environments", "wrappers_of"]
 
@@ -43,8 +43,7 @@ def environments(
     >>> vectorised.num_envs, vectorised.env_method("get_difficulty")
     (2, [0.5, 0.5])
     """
-    if count < 1:
-        raise ConfigError(f"count: got {count}, expected a whole number > 0")
+    whole("count", count)
 
     def make() -> gym.Env[Any, Any]:
         return Difficulty(Monitor(gym.make(name, **options)), difficulty, parameters)

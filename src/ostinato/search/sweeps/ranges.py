@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ostinato.checks import is_number, whole
 from ostinato.core.address import Address
 from ostinato.errors import ConfigError
 from ostinato.scheduler import Scheduler
@@ -156,8 +157,7 @@ def _check_training(model: Any, optimizer: Any, loss: Any, *, own_step: bool) ->
 def _check_data(data: Any, accumulation: Any, scaler: Any, *, own_step: bool) -> None:
     if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
         raise ConfigError(f"data: got a {type(data).__name__}, expected a loader or a list of batches")
-    if isinstance(accumulation, bool) or not isinstance(accumulation, int) or accumulation < 1:
-        raise ConfigError(f"accumulation: got {accumulation!r}, expected a whole number >= 1")
+    whole("accumulation", accumulation)
     for name, given in (("accumulation", accumulation != 1), ("scaler", scaler is not None)):
         if own_step and given:
             raise ConfigError(f"{name}: step makes the whole update; do it there, and leave {name} out")
@@ -190,8 +190,11 @@ def _regularises(sweep: Sweep) -> bool:
 
 
 def _between(name: str, value: Any, low: float, high: float) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not (low <= value < high or (value == high == math.inf)) or (name == "stop_factor" and value == 1):
+    if (
+        not is_number(value)
+        or not (low <= value < high or (value == high == math.inf))
+        or (name == "stop_factor" and value == 1)
+    ):
         span = "more than 1" if name == "stop_factor" else f"a number in [{low:g}, {high:g})"
         raise ConfigError(f"{name}: got {value!r}, expected {span}")
     return float(value)
@@ -214,8 +217,7 @@ def _scoring(scheduler: Scheduler, updates: Updates, validation: Any, inner: boo
 def _reseed(seed: int | None) -> None:
     if seed is None:
         return
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed: got {seed!r}, expected a whole number >= 0")
+    whole("seed", seed, 0)
     from ostinato.training.randomness import seed_everything
 
     seed_everything(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ostinato.checks import whole
 from ostinato.core.address import Address
 from ostinato.core.bindings import wave
 from ostinato.core.cycles import Cycle
@@ -72,10 +73,8 @@ class Sweep:
             ConfigError: A number is out of range, or the kind of target has no usual range.
         """
         address = Address.parse(target)
-        restart = _whole(
-            "restart", (0 if address.is_rate else DEFAULT_RESTART) if restart is None else restart, least=0
-        )
-        steps = _whole("steps", (_STEPS_APART if restart else _STEPS_IN_ONE_RUN) if steps is None else steps, least=2)
+        restart = whole("restart", (0 if address.is_rate else DEFAULT_RESTART) if restart is None else restart, least=0)
+        steps = whole("steps", (_STEPS_APART if restart else _STEPS_IN_ONE_RUN) if steps is None else steps, least=2)
         first, last = _range(address, low, high, relative)
         if not first < last:
             raise ConfigError(f"low, high: got {first:g} and {last:g}, expected low < high")
@@ -121,9 +120,3 @@ def _range(address: Address, low: float | None, high: float | None, relative: bo
         finite(usual[0] if low is None else low, "low"),
         finite(usual[1] if high is None else high, "high"),
     )
-
-
-def _whole(name: str, value: object, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name}: got {value!r}, expected a whole number >= {least}")
-    return value

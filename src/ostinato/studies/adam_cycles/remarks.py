@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from ostinato.studies.adam_cycles.spec import SPEC
+from ostinato.studies.frame.telling import Records, grouped, mean
 
 __all__ = ["across", "remarks", "table"]
 
-Records = Sequence[dict[str, Any]]
 _LEVELS = ("restarts", "sorted", "cosine", "constant")
 
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: where on the cycle is read, where it begins and ends, and how many runs arrived."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if set(SPEC.arms) - by_arm.keys():
         return []
     lines = [_levels(by_arm), _phases(by_arm, _endpoint(records))]
     if only := _only_at_the_trough(by_arm, _endpoint(records)):
         lines.append(only)
-    reached = ", ".join(f"{arm} {_mean(by_arm[arm], 'reached'):.1%}" for arm in (*_LEVELS, "sgd-restarts"))
-    diverged = {arm: _mean(found, "diverged") for arm, found in by_arm.items()}
+    reached = ", ".join(f"{arm} {mean(by_arm[arm], 'reached'):.1%}" for arm in (*_LEVELS, "sgd-restarts"))
+    diverged = {arm: mean(found, "diverged") for arm, found in by_arm.items()}
     told = ", ".join(f"{arm} {value:.1%}" for arm, value in diverged.items() if value) or "none"
     lines.append(
         f"Runs that reached the target, over all rates: {reached}; the others count with their whole length. Diverged: {told}."
@@ -34,7 +33,7 @@ def remarks(records: Records) -> list[str]:
 
 def table(records: Records) -> list[str]:
     """Return a table of the gaps by mean rate; empty while an arm has no record."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if set(SPEC.arms) - by_arm.keys():
         return []
     what = "updates until it is left" if _endpoint(records) == "time" else "excess after the last update"
@@ -56,7 +55,7 @@ def across(records: Records) -> list[str]:
     """Return what is annealing and what is cycling, regime by regime, and what it is under SGD."""
     parts = []
     for regime in SPEC.regimes:
-        by_arm = _by_arm([record for record in records if record["regime"] == regime.name])
+        by_arm = grouped([record for record in records if record["regime"] == regime.name])
         if not set(SPEC.arms) - by_arm.keys():
             parts.append((regime.name, *_split(by_arm, ""), *_split(by_arm, "sgd-")))
     if not parts:
@@ -72,13 +71,13 @@ def across(records: Records) -> list[str]:
 
 def _split(by_arm: Mapping[str, Records], prefix: str) -> tuple[float, float, float]:
     """Return constant - restarts as constant - sorted plus sorted - restarts, of mean gaps."""
-    whole, cycling = (_mean(by_arm[prefix + arm], "gap") for arm in ("constant", "sorted"))
+    whole, cycling = (mean(by_arm[prefix + arm], "gap") for arm in ("constant", "sorted"))
     return whole, whole - cycling, cycling
 
 
 def _levels(by_arm: Mapping[str, Records]) -> str:
     found = {
-        name: ", ".join(f"{arm} {_mean(by_arm[arm], f'log_{name}'):.2f}" for arm in _LEVELS)
+        name: ", ".join(f"{arm} {mean(by_arm[arm], f'log_{name}'):.2f}" for arm in _LEVELS)
         for name in ("excess", "cycle", "peak")
     }
     return (
@@ -88,7 +87,7 @@ def _levels(by_arm: Mapping[str, Records]) -> str:
 
 
 def _phases(by_arm: Mapping[str, Records], endpoint: str) -> str:
-    gap = {arm: _mean(by_arm[arm], "gap") for arm in by_arm}
+    gap = {arm: mean(by_arm[arm], "gap") for arm in by_arm}
     return (
         f"Where a cycle begins and ends ({'updates' if endpoint == 'time' else 'excess'}, decades above the cycles from peak to trough): from trough to trough"
         f" {gap['trough-to-trough']:+.3f}, from peak to peak {gap['peak-to-peak']:+.3f}, from trough to peak {gap['trough-to-peak']:+.3f}; a constant rate"
@@ -98,8 +97,8 @@ def _phases(by_arm: Mapping[str, Records], endpoint: str) -> str:
 
 def _only_at_the_trough(by_arm: Mapping[str, Records], endpoint: str) -> str:
     """Return the sentence that says so where cycles beat a constant rate only if training stops at a trough."""
-    constant, away = _mean(by_arm["constant"], "gap"), _mean(by_arm["peak-to-peak"], "gap")
-    over = _mean(by_arm["constant"], "gap_cycle")
+    constant, away = mean(by_arm["constant"], "gap"), mean(by_arm["peak-to-peak"], "gap")
+    over = mean(by_arm["constant"], "gap_cycle")
     if endpoint == "time" or constant <= 0.0 or away < constant:
         return ""
     return (
@@ -110,14 +109,3 @@ def _only_at_the_trough(by_arm: Mapping[str, Records], endpoint: str) -> str:
 
 def _endpoint(records: Records) -> str:
     return str(SPEC.regime(records[0]["regime"]).parameters["endpoint"])
-
-
-def _mean(records: Records, metric: str) -> float:
-    return float(np.mean([record["metrics"][metric] for record in records]))
-
-
-def _by_arm(records: Records) -> Mapping[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        found.setdefault(record["arm"], []).append(record)
-    return found

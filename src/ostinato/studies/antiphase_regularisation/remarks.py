@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from ostinato import evaluation
 from ostinato.studies.antiphase_regularisation.plans import SETS
+from ostinato.studies.frame.telling import Records
 
 __all__ = ["across", "remarks"]
 
 _COMPARATORS = ("shuffled", "tuned")
 
 
-def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: the chosen strengths, and what regularisation is worth at all."""
     done = _by_arm(records)
     pairs = [(chosen, done.get(f"{chosen}-anti"), done.get(f"{chosen}-tuned")) for chosen in SETS]
@@ -28,7 +29,7 @@ def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
     return [f"Chosen strengths: {'; '.join(told)}."] if told else []
 
 
-def across(records: Sequence[dict[str, Any]]) -> list[str]:
+def across(records: Records) -> list[str]:
     """Return sentences about the interaction: how much more anti-phase gains where a model overfits than where it underfits.
 
     The regimes have other training images, so their seeds are no pairs: the interval is unpaired.
@@ -52,7 +53,7 @@ def across(records: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _by_arm(records: Sequence[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
+def _by_arm(records: Records) -> dict[str, dict[int, dict[str, Any]]]:
     done: dict[str, dict[int, dict[str, Any]]] = {}
     for record in records:
         if record["status"] == "done":

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from ostinato.studies.batchnorm_momentum.spec import SPEC
+from ostinato.studies.frame.telling import Records, finished, grouped, mean
 
 __all__ = ["remarks"]
 
 
-def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: whether there is a gap, where in the cycle it is, and what precise statistics would gain."""
-    by_arm: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["status"] == "done":
-            by_arm.setdefault(record["arm"], []).append(record)
+    by_arm = grouped(finished(records))
     if "constant" not in by_arm:
         return []
     constant = by_arm["constant"]
@@ -26,16 +21,12 @@ def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
     phases = ", ".join(
         f"{gap:.5f}" for gap in np.mean([record["curves"]["nll_gap_by_phase"] for record in constant], axis=0)
     )
-    distances = ", ".join(f"{arm} {_mean(found, 'distance'):.4f}" for arm, found in by_arm.items())
+    distances = ", ".join(f"{arm} {mean(found, 'distance'):.4f}" for arm, found in by_arm.items())
     return [
         f"The gap that momentum 0.1 leaves at the troughs is {np.mean(gaps):.5f} nat (largest of a seed {np.max(gaps):.5f}): "
         + ("less than the margin, so that there is nothing to gain." if little else "there is something to gain."),
         f"Under 0.1 the gap at the end of each eighth of the last cycle, from high to low rate, in nat: {phases}.",
-        f"NLL at the troughs with precise statistics {_mean(constant, 'nll_precise'):.4f}, with those of 0.1 {_mean(constant, 'nll'):.4f};"
-        f" evaluated by running statistics instead of the batch's own it differs by {_mean(constant, 'nll_inference'):+.4f}.",
+        f"NLL at the troughs with precise statistics {mean(constant, 'nll_precise'):.4f}, with those of 0.1 {mean(constant, 'nll'):.4f};"
+        f" evaluated by running statistics instead of the batch's own it differs by {mean(constant, 'nll_inference'):+.4f}.",
         f"Distance of the running means from the precise ones at the troughs, in standard deviations: {distances}.",
     ]
-
-
-def _mean(records: Sequence[dict[str, Any]], metric: str) -> float:
-    return float(np.mean([record["metrics"][metric] for record in records]))

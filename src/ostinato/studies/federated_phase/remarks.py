@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-
 from ostinato.studies.federated_phase.plans import ARMS
+from ostinato.studies.frame.telling import Records, finished, grouped, mean
 
 __all__ = ["remarks", "table"]
-
-Records = Sequence[dict[str, Any]]
 
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: the chosen rates, and what synchronous less normalised is at a trough, over a cycle and after the cooldown."""
-    done = _by_arm(records)
+    done = grouped(finished(records))
     lines = []
     tuned = [arm for arm in ("normalised", "constant", "cosine", "synchronous-tuned") if arm in done]
     if tuned:
         told = ", ".join(f"{arm} {done[arm][0]['settings']['rate']:g}" for arm in tuned)
         lines.append(f"Chosen rates: {told}.")
     if {"synchronous", "normalised"} <= done.keys():
-        gaps = [_mean(done["synchronous"], name) - _mean(done["normalised"], name) for name in _SCORED]
+        gaps = [mean(done["synchronous"], name) - mean(done["normalised"], name) for name in _SCORED]
         lines.append(
             "Synchronous less normalised, in points of error on the images of the curves: "
             + ", ".join(f"{100 * gap:+.2f} {where}" for gap, where in zip(gaps, _SCORED.values(), strict=True))
@@ -51,7 +45,7 @@ def _time_of_scoring(trough: float, peak: float, cycle: float) -> str:
 
 def table(records: Records) -> list[str]:
     """Return a table of the course of every arm; empty while an arm has no record."""
-    done = _by_arm(records)
+    done = grouped(finished(records))
     if set(ARMS) - done.keys():
         return []
     head = [
@@ -65,19 +59,7 @@ def table(records: Records) -> list[str]:
 
 
 def _row(records: Records) -> str:
-    errors = [f"{100 * _mean(records, name):.2f}" for name in _SCORED]
-    ways = [f"{10 ** _mean(records, name):.3g}" for name in ("log_drift", "log_spread")]
+    errors = [f"{100 * mean(records, name):.2f}" for name in _SCORED]
+    ways = [f"{10 ** mean(records, name):.3g}" for name in ("log_drift", "log_spread")]
     rate = f"{records[0]['settings']['rate']:g}"
-    return " | ".join([rate, *errors, f"{_mean(records, 'share_to_target'):.2f}", *ways])
-
-
-def _by_arm(records: Records) -> Mapping[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["status"] == "done":
-            found.setdefault(record["arm"], []).append(record)
-    return found
-
-
-def _mean(records: Records, metric: str) -> float:
-    return float(np.mean([record["metrics"][metric] for record in records]))
+    return " | ".join([rate, *errors, f"{mean(records, 'share_to_target'):.2f}", *ways])

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from ostinato.applications.folding.folding import WITHIN
 from ostinato.studies.folding.spec import SPEC
+from ostinato.studies.frame.telling import Records, grouped
 
 __all__ = ["remarks"]
-
-Records = Sequence[dict[str, Any]]
 
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: the lowest energy of all arms, who found it, times to a target, and the phases of the last cycle."""
-    by_arm: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        by_arm.setdefault(record["arm"], []).append(record)
+    by_arm = grouped(records)
     return [*_found(by_arm), *_in_time(by_arm), *_phases(by_arm)] if by_arm else []
 
 
-def _found(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def _found(by_arm: Mapping[str, Records]) -> Iterator[str]:
     ends = {arm: np.concatenate([r["curves"]["ends"] for r in own]) for arm, own in by_arm.items()}
     lowest = min(float(values.min()) for values in ends.values())
     scale = SPEC.regime(next(iter(by_arm.values()))[0]["regime"]).parameters["best"]
@@ -31,7 +27,7 @@ def _found(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     yield f"The lowest energy of all arms is {lowest:.4f}; E* is {scale:.4f}. Starts that ended within {WITHIN:g} of the former: {hits}."
 
 
-def _in_time(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def _in_time(by_arm: Mapping[str, Records]) -> Iterator[str]:
     told = []
     for arm, own in by_arm.items():
         reached = np.concatenate([r["curves"]["reached"] for r in own])
@@ -42,7 +38,7 @@ def _in_time(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     yield f"Starts that ever were within a tenth of E*, those that never were counted as later than any: {', '.join(told)}."
 
 
-def _phases(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def _phases(by_arm: Mapping[str, Records]) -> Iterator[str]:
     names = ("trough_energy_gap", "peak_energy_gap", "cycle_energy_gap", "energy_gap")
     told = []
     for arm in ("restarts", "sorted", "constant", "noise"):
@@ -58,5 +54,5 @@ def _phases(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         yield f"Chosen settings: {', '.join(chosen)}. Evaluations of a start: {_used(by_arm)}."
 
 
-def _used(by_arm: dict[str, list[dict[str, Any]]]) -> str:
+def _used(by_arm: Mapping[str, Records]) -> str:
     return ", ".join(f"{arm} {np.mean([r['metrics']['evaluations'] for r in own]):,.0f}" for arm, own in by_arm.items())

@@ -16,6 +16,7 @@ _COLOURS = {"primary": "#b3261e", "required": "#b3261e", "literal": "#7a5c00", "
 _WIDE = 40.0
 """From so many margins on, effects are drawn on an axis that is logarithmic outside of the margin."""
 _PANEL, _LETTER = 3.9, 0.07  # inches of a panel beside its labels, and of a letter
+_TICKS = 6  # intervals between the numbers of an axis: more would touch
 _TITLE = 62  # letters of a line of a panel's title
 
 
@@ -58,6 +59,8 @@ def _panel(ax: object, judgement: Judgement, metric: str) -> None:
         _interval(ax, found, -place, scale)
     if max(abs(end) for found in findings for end in found.decision.interval.to_document()) * scale > _WIDE * margin:
         ax.set_xscale("symlog", linthresh=2 * margin)
+    else:
+        ax.locator_params(axis="x", nbins=_TICKS)
     ax.set_yticks([-place for place in range(len(findings))], [found.contrast.name for found in findings])
     assert judgement.verdict is not None
     ax.set_title(fill(f"{judgement.regime.title}: {judgement.verdict.verdict}", _TITLE), fontsize=9, loc="left")

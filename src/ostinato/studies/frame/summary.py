@@ -130,4 +130,6 @@ def unit_of(metric: str) -> str:
         return "% of E*"
     if metric in _RETURNS:
         return "of return"
+    if metric == "missed":
+        return "modes"
     return "points" if metric in _SHARES else "nat" if metric.startswith(_NATS) else ""

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from ostinato.applications.adversarial import mixture
+from ostinato.studies.frame.telling import Records, grouped, mean
 from ostinato.studies.gan_phase.measuring import PHASES
 from ostinato.studies.gan_phase.spec import SPEC
 
 __all__ = ["across", "remarks", "table"]
 
-Records = Sequence[dict[str, Any]]
 _ROTATION = {"in-phase": 0.0, "lag": 0.25, "anti": 0.5, "lead": 0.75}
 """How much later than the generator's the discriminator's rate is."""
 
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: how much was learnt, where on the cycle, what the end alone would have said, and the balance."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if {"anti", "in-phase", "two-time-scale"} - by_arm.keys():
         return []
     modes = mixture(SPEC.regime(records[0]["regime"]).parameters["mixture"]).modes
-    covered = ", ".join(f"{arm} {modes - _mean(found, 'missed'):.1f}" for arm, found in by_arm.items())
-    good = ", ".join(f"{arm} {1 - _mean(found, 'junk'):.0%}" for arm, found in by_arm.items())
-    runaway = ", ".join(f"{arm} {_mean(found, 'runaway'):.1%}" for arm, found in by_arm.items())
+    covered = ", ".join(f"{arm} {modes - mean(found, 'missed'):.1f}" for arm, found in by_arm.items())
+    good = ", ".join(f"{arm} {1 - mean(found, 'junk'):.0%}" for arm, found in by_arm.items())
+    runaway = ", ".join(f"{arm} {mean(found, 'runaway'):.1%}" for arm, found in by_arm.items())
     lines = [
         f"Modes covered of {modes}, mean over the last cycle: {covered}. Samples of high quality: {good}.",
         f"Runaway, the share of rounds in which the discriminator's loss is below a fifth of what it is in balance: {runaway}.",
@@ -40,7 +39,7 @@ def remarks(records: Records) -> list[str]:
 
 def table(records: Records) -> list[str]:
     """Return the divergence by phase of the last cycle, arm by arm; empty while an arm has no record."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if {"anti", "in-phase", "two-time-scale"} - by_arm.keys():
         return []
     lines = [
@@ -49,8 +48,8 @@ def table(records: Records) -> list[str]:
         "|---|" + "---|" * (len(PHASES) + 1),
     ]
     for arm, found in by_arm.items():
-        told = [_mean(found, f"jsd_phase_{place}") for place in range(len(PHASES))]
-        lines.append(f"| {arm} | " + " | ".join(f"{value:.3f}" for value in (*told, _mean(found, "jsd_worst"))) + " |")
+        told = [mean(found, f"jsd_phase_{place}") for place in range(len(PHASES))]
+        lines.append(f"| {arm} | " + " | ".join(f"{value:.3f}" for value in (*told, mean(found, "jsd_worst"))) + " |")
     return [*lines, ""]
 
 
@@ -58,10 +57,10 @@ def across(records: Records) -> list[str]:
     """Return whether it is the phase or the ratio of the rates that matters, regime by regime."""
     parts = []
     for regime in SPEC.regimes:
-        by_arm = _by_arm([record for record in records if record["regime"] == regime.name])
+        by_arm = grouped([record for record in records if record["regime"] == regime.name])
         if {"anti", "in-phase", "tuned-constant", "two-time-scale"} - by_arm.keys():
             continue
-        jsd = {arm: _mean(found, "jsd") for arm, found in by_arm.items()}
+        jsd = {arm: mean(found, "jsd") for arm, found in by_arm.items()}
         parts.append(
             f"{regime.name}: {jsd['in-phase'] - jsd['anti']:+.3f} nat for the phase (in-phase - anti),"
             f" {jsd['tuned-constant'] - jsd['two-time-scale']:+.3f} for the ratio of constant rates (equal - chosen)"
@@ -71,34 +70,21 @@ def across(records: Records) -> list[str]:
 
 def _end_or_mean(by_arm: Mapping[str, Records]) -> str:
     """Return what the last sample alone would have said, and whether the claim rests on where training stops."""
-    mean, final, worst = (
-        _mean(by_arm["in-phase"], name) - _mean(by_arm["anti"], name) for name in ("jsd", "jsd_final", "jsd_worst")
+    whole, final, worst = (
+        mean(by_arm["in-phase"], name) - mean(by_arm["anti"], name) for name in ("jsd", "jsd_final", "jsd_worst")
     )
     margin = SPEC.primary.margin
-    told = f"In-phase - anti by what is read: {mean:+.3f} nat over the last cycle, {final:+.3f} at its end, {worst:+.3f} at its worst."
-    if final >= margin > mean:
+    told = f"In-phase - anti by what is read: {whole:+.3f} nat over the last cycle, {final:+.3f} at its end, {worst:+.3f} at its worst."
+    if final >= margin > whole:
         return f"{told} Anti-phase is better only because training stops where its discriminator's rate is highest and its generator's lowest."
     return told
 
 
 def _harmonic(by_arm: Mapping[str, Records]) -> str:
     """Return the first harmonic of the divergence over the four shifts: which shift it points to as best."""
-    wave = sum(_mean(by_arm[arm], "jsd") * np.exp(2j * np.pi * turn) for arm, turn in _ROTATION.items()) / 2
+    wave = sum(mean(by_arm[arm], "jsd") * np.exp(2j * np.pi * turn) for arm, turn in _ROTATION.items()) / 2
     best = (np.angle(-wave) / (2 * np.pi)) % 1.0
     return (
         f"Over the four shifts of the discriminator the divergence swings by {abs(wave):.3f} nat to either side of its mean; lowest it would be with the"
         f" discriminator {best:.2f} of a cycle late."
     )
-
-
-def _mean(records: Records, metric: str) -> float:
-    """Return the mean over the seeds that have the metric; NaN where none has."""
-    found = [record["metrics"][metric] for record in records if metric in record["metrics"]]
-    return float(np.mean(found)) if found else float("nan")
-
-
-def _by_arm(records: Records) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        found.setdefault(record["arm"], []).append(record)
-    return found

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.evaluation import studentised_bootstrap
+from ostinato.studies.frame.telling import Records, finished, grouped, mean
 from ostinato.studies.membership_breathing.spec import CYCLES
 
 __all__ = ["harmonic", "remarks"]
 
-Records = Sequence[dict[str, Any]]
 Floats = NDArray[np.float64]
 
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: leak and accuracy over the cycle, the swing after detrending, how the accuracies matched, what to release."""
-    by_arm: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["status"] == "done":
-            by_arm.setdefault(record["arm"], []).append(record)
+    by_arm = grouped(finished(records))
     if "quarter" not in by_arm:
         return []
     leak, accuracy = _curve(by_arm["quarter"], "auc"), _curve(by_arm["quarter"], "accuracy")
@@ -36,8 +32,8 @@ def remarks(records: Records) -> list[str]:
         if arm in by_arm:
             own = by_arm[arm]
             lines.append(
-                f"The {arm} arm was read at an accuracy of {100 * _mean(own, 'accuracy'):.2f} %, the first quarters have {100 * _mean(by_arm['quarter'], 'accuracy'):.2f} %;"
-                f" it reached {100 * _mean(own, 'reached'):.0f} % of the accuracies that were wanted."
+                f"The {arm} arm was read at an accuracy of {100 * mean(own, 'accuracy'):.2f} %, the first quarters have {100 * mean(by_arm['quarter'], 'accuracy'):.2f} %;"
+                f" it reached {100 * mean(own, 'reached'):.0f} % of the accuracies that were wanted."
             )
     lines.append(_release(by_arm, leak, accuracy))
     return lines
@@ -103,10 +99,6 @@ def _release(by_arm: dict[str, list[dict[str, Any]]], leak: Floats, accuracy: Fl
 
 def _curve(records: Records, name: str) -> Floats:
     return np.array([record["curves"][name] for record in records], dtype=np.float64)
-
-
-def _mean(records: Records, metric: str) -> float:
-    return float(np.mean([record["metrics"][metric] for record in records]))
 
 
 def _listed(values: Floats, form: str) -> str:

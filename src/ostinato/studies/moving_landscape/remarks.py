@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.studies.frame.telling import Records, finished, grouped
 from ostinato.studies.moving_landscape.curves import SEEN_UNDER
 from ostinato.studies.moving_landscape.plans import LOSSES, SCHEDULES
 
@@ -26,9 +27,9 @@ _COURSES = {
 }
 
 
-def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: chosen rates, the error at the end and over the last cycle, and what stopping at a trough is worth."""
-    done = _by_arm(records)
+    done = grouped(finished(records))
     chosen = [f"{arm} {done[arm][0]['settings']['rate']:g}" for arm in done if not arm.endswith("sorted") and done[arm]]
     lines = [f"Chosen rates: {', '.join(chosen)}."] if chosen else []
     lines += [
@@ -39,9 +40,9 @@ def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
     return lines + [line for loss in LOSSES for line in _at_a_trough(done, loss)]
 
 
-def table(records: Sequence[dict[str, Any]]) -> list[str]:
+def table(records: Records) -> list[str]:
     """Return how curvature and noise moved: medians over the seeds at the cycles' ends, under the constant rate and one cosine."""
-    done = _by_arm(records)
+    done = grouped(finished(records))
     lines = []
     for loss in LOSSES:
         for schedule in SEEN_UNDER:
@@ -56,14 +57,6 @@ def table(records: Sequence[dict[str, Any]]) -> list[str]:
     width = lines[0].count("|") - 3
     head = "| arm | after cycle | " + " | ".join(str(place + 1) for place in range(width)) + " |"
     return [head, "|---|---|" + "---|" * width, *lines, ""]
-
-
-def _by_arm(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    done: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["status"] == "done":
-            done.setdefault(record["arm"], []).append(record)
-    return done
 
 
 def _ends(done: Done, loss: str) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
+from ostinato.studies.frame.telling import Records, grouped
 from ostinato.studies.phase_lock.searching import EVALUATORS, SAMPLERS
 
 __all__ = ["remarks", "table"]
 
-Records = Sequence[dict[str, Any]]
-
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: how often each search chose the period that is one interval, and what range tests suggested."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     lines = []
     fixed = [arm for arm in ("grid-fixed", "grid-jittered", "random-fixed", "random-jittered") if arm in by_arm]
     if fixed:
@@ -38,7 +34,7 @@ def remarks(records: Records) -> list[str]:
 
 def table(records: Records) -> list[str]:
     """Return a table of the mean regrets, sampler by evaluator; empty while an arm has no record."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if any(f"{sampler}-{evaluator}" not in by_arm for sampler in SAMPLERS for evaluator in EVALUATORS):
         return []
     head = [
@@ -60,10 +56,3 @@ def _told(records: Records) -> str:
         for name in ("regret", "trough_regret", "rank_correlation")
     }
     return f"{100 * found['regret']:.1f} / {100 * found['trough_regret']:.1f} ({found['rank_correlation']:.2f})"
-
-
-def _by_arm(records: Records) -> Mapping[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        found.setdefault(record["arm"], []).append(record)
-    return found

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-
+from ostinato.studies.frame.telling import Records, finished, grouped, mean
 from ostinato.studies.replay_phase.spec import SPEC
 
 __all__ = ["remarks", "table"]
 
-Records = Sequence[dict[str, Any]]
 _TOLD = ("high", "random", "low", "uniform")
 
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: where on the last cycle is read, whether that decides, and what was chosen."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(finished(records))
     if set(SPEC.arms) - by_arm.keys():
         return []
     levels = {
-        name: ", ".join(f"{arm} {_mean(by_arm[arm], f'{name}_error'):.2%}" for arm in _TOLD)
+        name: ", ".join(f"{arm} {mean(by_arm[arm], f'{name}_error'):.2%}" for arm in _TOLD)
         for name in ("trough", "cycle", "peak")
     }
     lines = [
         f"Average error on 200 test images a task, last cycle: at its trough, where training ends, {levels['trough']}; mean over the cycle {levels['cycle']}; at its peak {levels['peak']}."
     ]
-    gains = {name: _mean(by_arm["random"], f"{name}_error") - _mean(by_arm["high"], f"{name}_error") for name in levels}
+    gains = {name: mean(by_arm["random"], f"{name}_error") - mean(by_arm["high"], f"{name}_error") for name in levels}
     margin = SPEC.primary.margin
     if gains["trough"] >= margin > gains["cycle"]:
         lines.append(
@@ -40,7 +35,7 @@ def remarks(records: Records) -> list[str]:
 
 def table(records: Records) -> list[str]:
     """Return a table of what replay costs and keeps; empty while an arm has no record."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(finished(records))
     if set(SPEC.arms) - by_arm.keys():
         return []
     lines = [
@@ -51,21 +46,9 @@ def table(records: Records) -> list[str]:
     for arm in SPEC.arms:
         shares = " | ".join(_share(by_arm[arm], name) for name in ("error", "new_error", "forgotten"))
         own = by_arm[arm]
-        lines.append(f"| {arm} | {shares} | {_mean(own, 'replays'):.0f} | {_mean(own, 'replay_rate'):.2f} |")
+        lines.append(f"| {arm} | {shares} | {mean(own, 'replays'):.0f} | {mean(own, 'replay_rate'):.2f} |")
     return [*lines, ""]
 
 
 def _share(records: Records, metric: str) -> str:
-    return f"{100 * _mean(records, metric):.2f}" if metric in records[0]["metrics"] else ""
-
-
-def _by_arm(records: Records) -> Mapping[str, list[dict[str, Any]]]:
-    by_arm: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["status"] == "done":
-            by_arm.setdefault(record["arm"], []).append(record)
-    return by_arm
-
-
-def _mean(records: Records, metric: str) -> float:
-    return float(np.mean([record["metrics"][metric] for record in records]))
+    return f"{100 * mean(records, metric):.2f}" if metric in records[0]["metrics"] else ""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
+
+from ostinato.studies.frame.telling import Records
 
 __all__ = ["remarks"]
 
 
-def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: how much seeds differ under each arm, and who met the target when."""
     errors: dict[str, list[float]] = {}
     shares: dict[str, list[tuple[float, float]]] = {}

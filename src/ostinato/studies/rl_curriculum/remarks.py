@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ostinato import evaluation
+from ostinato.studies.frame.telling import Records, finished, grouped, mean
 from ostinato.studies.rl_curriculum.measuring import HIGHEST, environment_of
 from ostinato.studies.rl_curriculum.spec import ACROBOT, SPEC
 
 __all__ = ["remarks", "table"]
 
-Records = Sequence[dict[str, Any]]
 _ON_QUADRATICS = ("anti", "in-phase", "constant")
 
 
 def remarks(records: Records) -> list[str]:
     """Return sentences: where on the cycle is read, whether hard meant sharp at a fixed rate, how well the rate met the difficulty, the quadratics."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if set(SPEC.arms) - by_arm.keys():
         return []
     parameters = _parameters(records)
@@ -32,7 +32,7 @@ def remarks(records: Records) -> list[str]:
 
 def table(records: Records) -> list[str]:
     """Return a table of the returns by difficulty and by phase; empty while an arm has no record."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if set(SPEC.arms) - by_arm.keys():
         return []
     parameters = _parameters(records)
@@ -46,7 +46,7 @@ def table(records: Records) -> list[str]:
         "|---" * (1 + len(levels) + len(phases)) + "|",
     ]
     for arm in SPEC.arms:
-        done = _done(by_arm[arm])
+        done = finished(by_arm[arm])
         curves = [np.mean([r["curves"][name] for r in done], axis=0) for name in ("by_difficulty", "by_phase")]
         lines.append(f"| {arm} | " + " | ".join(f"{value:.0f}" for value in np.concatenate(curves)) + " |")
     return [*lines, ""]
@@ -64,7 +64,7 @@ def _highest(parameters: Mapping[str, Any]) -> float:
 
 def _phases(by_arm: Mapping[str, Records], highest: float) -> str:
     told = "; ".join(
-        f"{arm} {highest - _mean(found, 'shortfall'):.0f}, {highest - _mean(found, 'shortfall_mid'):.0f}, {highest - _mean(found, 'shortfall_end'):.0f}"
+        f"{arm} {highest - mean(found, 'shortfall'):.0f}, {highest - mean(found, 'shortfall_mid'):.0f}, {highest - mean(found, 'shortfall_end'):.0f}"
         for arm, found in by_arm.items()
     )
     change = {name: _gain(by_arm, name) for name in ("shortfall", "shortfall_mid", "shortfall_end")}
@@ -81,7 +81,7 @@ def _phases(by_arm: Mapping[str, Records], highest: float) -> str:
 
 
 def _gain(by_arm: Mapping[str, Records], metric: str) -> float:
-    return _mean(by_arm["in-phase"], metric) - _mean(by_arm["anti"], metric)
+    return mean(by_arm["in-phase"], metric) - mean(by_arm["anti"], metric)
 
 
 def _sharpness(constant: Records) -> str:
@@ -91,7 +91,7 @@ def _sharpness(constant: Records) -> str:
         ("sharp_when_hard", "the policy's curvature"),
         ("far_when_hard", "the KL divergence of an update"),
     ):
-        values = [record["metrics"][metric] for record in _done(constant)]
+        values = [record["metrics"][metric] for record in finished(constant)]
         interval = evaluation.studentised_bootstrap(values, seed=0)
         told.append(f"{what} {np.mean(values):+.2f} ({interval.low:+.2f} to {interval.high:+.2f})")
         holds.append(interval.low > 0.0)
@@ -103,7 +103,7 @@ def _sharpness(constant: Records) -> str:
 
 
 def _coupling(by_arm: Mapping[str, Records]) -> str:
-    told = ", ".join(f"{arm} {_mean(found, 'coupling'):+.2f}" for arm, found in by_arm.items() if arm != "constant")
+    told = ", ".join(f"{arm} {mean(found, 'coupling'):+.2f}" for arm, found in by_arm.items() if arm != "constant")
     return (
         "A new difficulty waits for the next reset, and a long episode keeps its own: the correlation of rate and difficulty in force is"
         f" {told}; without that wait it would be -1, +1 and 0."
@@ -112,25 +112,10 @@ def _coupling(by_arm: Mapping[str, Records]) -> str:
 
 def _quadratics(by_arm: Mapping[str, Records]) -> str:
     told = [
-        f"{what} {', '.join(f'{arm} {_mean(by_arm[arm], metric):.2f}' for arm in _ON_QUADRATICS)}"
+        f"{what} {', '.join(f'{arm} {mean(by_arm[arm], metric):.2f}' for arm in _ON_QUADRATICS)}"
         for metric, what in (("quadratic", "without noise"), ("quadratic_noisy", "with noise"))
     ]
     return (
         "Where hard is sharp by construction (quadratics whose curvature rises tenfold and falls four times, SGD, each arm at its best mean rate), decimal logarithm of the"
         f" mean excess over the last cycle: {'; '.join(told)}. Anti is exactly inversely proportional to the curvature there."
     )
-
-
-def _done(records: Records) -> list[dict[str, Any]]:
-    return [record for record in records if record["status"] == "done"]
-
-
-def _mean(records: Records, metric: str) -> float:
-    return float(np.mean([record["metrics"][metric] for record in _done(records)]))
-
-
-def _by_arm(records: Records) -> Mapping[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        found.setdefault(record["arm"], []).append(record)
-    return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["remarks"]
+from ostinato.studies.frame.telling import Records
 
-Records = Sequence[dict[str, Any]]
+__all__ = ["remarks"]
 
 
 def remarks(records: Records) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
+from ostinato.studies.frame.telling import Records, grouped, mean
 from ostinato.studies.weight_decay_escape.spec import SPEC
 
 __all__ = ["across", "remarks"]
 
-Records = Sequence[dict[str, Any]]
 _TOLD = ("cyclic", "sorted", "constant", "mean", "weak-cyclic", "weak-sorted", "weak-mean", "none")
 _SIDES = {
     "zero_on_deep_side": "on the deeper well's side of the barrier",
@@ -23,16 +20,14 @@ _SIDES = {
 
 def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: the decays, how strongly they pull, and who escapes by the side that zero lies on."""
-    by_arm = _by_arm(records)
+    by_arm = grouped(records)
     if set(_TOLD) - by_arm.keys():
         return []
-    decays = ", ".join(
-        f"{arm} {_mean(by_arm[arm], 'highest_decay'):g}" for arm in ("cyclic", "constant", "weak-cyclic")
-    )
-    pulled = ", ".join(f"{arm} {_mean(by_arm[arm], 'pulled'):.0%}" for arm in ("cyclic", "weak-cyclic"))
+    decays = ", ".join(f"{arm} {mean(by_arm[arm], 'highest_decay'):g}" for arm in ("cyclic", "constant", "weak-cyclic"))
+    pulled = ", ".join(f"{arm} {mean(by_arm[arm], 'pulled'):.0%}" for arm in ("cyclic", "weak-cyclic"))
     lines = [f"Highest decay: {decays}. Wells in which decay * |parameter| exceeds 1 at the start: {pulled}."]
     for side, where in _SIDES.items():
-        found = {arm: _mean(by_arm[arm], f"trapped_{side}") for arm in _TOLD}
+        found = {arm: mean(by_arm[arm], f"trapped_{side}") for arm in _TOLD}
         if not np.isnan(found["cyclic"]):
             told = ", ".join(f"{arm} {1 - value:.1%}" for arm, value in found.items())
             lines.append(f"End in the deeper well where 0 lies {where}: {told}.")
@@ -45,7 +40,7 @@ def across(records: Records) -> list[str]:
     for regime in SPEC.regimes:
         cyclic = [record for record in records if (record["regime"], record["arm"]) == (regime.name, "cyclic")]
         for side in _SIDES:
-            trapped = _mean(cyclic, f"trapped_{side}")
+            trapped = mean(cyclic, f"trapped_{side}")
             if not np.isnan(trapped):
                 shares[side][regime.name] = 1.0 - trapped
     if not all(shares.values()):
@@ -59,16 +54,3 @@ def across(records: Records) -> list[str]:
     return [
         f"Search, or a pull to 0? The share that the cycles bring into the deeper well, by where 0 lies: {told}. Without noise the cycled decay {answer}."
     ]
-
-
-def _mean(records: Records, metric: str) -> float:
-    """Return the mean over the seeds that have the metric; NaN where none has."""
-    found = [record["metrics"][metric] for record in records if metric in record["metrics"]]
-    return float(np.mean(found)) if found else float("nan")
-
-
-def _by_arm(records: Records) -> Mapping[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        found.setdefault(record["arm"], []).append(record)
-    return found

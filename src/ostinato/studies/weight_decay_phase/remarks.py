@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
+from ostinato.studies.frame.telling import Records, finished, grouped, mean
 from ostinato.studies.weight_decay_phase.spec import SHIFTS
 
 __all__ = ["remarks"]
 
 
-def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+def remarks(records: Records) -> list[str]:
     """Return sentences for one regime: what was chosen, the error over the shifts in both sweeps, and the norm of the weights."""
-    done: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["status"] == "done":
-            done.setdefault(record["arm"], []).append(record)
+    done = grouped(finished(records))
     lines = []
     if {"constant", "best-shift"} <= done.keys():
         decay = done["constant"][0]["settings"]["decay"]
@@ -26,21 +21,17 @@ def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
     for kind, match in (("shift", "mean of rate * decay matched"), ("mean", "mean decay matched")):
         arms = [f"{kind}-{k}" for k in range(len(SHIFTS))]
         if set(arms) <= done.keys():
-            errors = [100 * _mean(done[arm], "error") for arm in arms]
-            norms = [_mean(done[arm], "weight_norm") for arm in arms]
+            errors = [100 * mean(done[arm], "error") for arm in arms]
+            norms = [mean(done[arm], "weight_norm") for arm in arms]
             lines.append(
                 f"Shift 0 to 7/8, {match}: error {', '.join(f'{error:.2f}' for error in errors)} points (range {np.ptp(errors):.2f});"
                 f" norm of the weights {', '.join(f'{norm:.1f}' for norm in norms)}."
             )
     if "constant" in done:
         lines.append(
-            f"Under the constant decay the norm of the weights is {_mean(done['constant'], 'weight_norm'):.1f}."
+            f"Under the constant decay the norm of the weights is {mean(done['constant'], 'weight_norm'):.1f}."
         )
     return lines
 
 
 _BEST = {"best-shift": "rate * decay matched", "best-mean": "mean decay matched"}
-
-
-def _mean(records: Sequence[dict[str, Any]], metric: str) -> float:
-    return float(np.mean([record["metrics"][metric] for record in records]))
