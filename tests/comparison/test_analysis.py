@@ -95,7 +95,7 @@ def test_what_is_not_decided_says_how_many_seeds_would_do() -> None:
     assert summary.verdict == "inconclusive"
     needed = summary.to_document()["n_needed"]
     assert needed > 5
-    assert f"about {needed} seeds would decide it" in summary.sentence
+    assert f"about {needed:,} seeds would decide it" in summary.sentence
 
 
 def test_a_plan_without_cycles_is_spoken_of_as_the_plan() -> None:

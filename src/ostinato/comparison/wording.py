@@ -7,6 +7,7 @@ from typing import Any
 
 from ostinato.comparison.endpoints import Endpoint
 from ostinato.evaluation import Decision, Verdict
+from ostinato.evaluation.decisions import told_needed
 
 __all__ = ["against", "literal", "notes", "sentence"]
 
@@ -64,11 +65,7 @@ def sentence(endpoint: Endpoint, verdict: Verdict, primary: str, *, cycles: int)
         return f"{subject} did not help: {_finding(endpoint, label, decision)}, which rules out a gain of {endpoint.amount(decision.margin)}."
     label = max(deciding, key=lambda name: every[name].n_needed or 10**9)
     decision = every[label]
-    more = (
-        "no number of seeds is likely to decide it"
-        if decision.n_needed is None
-        else f"about {decision.n_needed} seeds would decide it"
-    )
+    more = told_needed(decision.n_needed, "seeds")
     return f"Not decided: {_finding(endpoint, label, decision)}, which neither shows nor rules out a gain of {endpoint.amount(decision.margin)}; {more}."
 
 

@@ -35,9 +35,12 @@ from ostinato.evaluation.statistics import (
     welch_t,
 )
 
-__all__ = ["Answer", "Decision", "Verdict", "conclude", "decide", "decide_unpaired", "judge"]
+__all__ = ["Answer", "Decision", "Verdict", "conclude", "decide", "decide_unpaired", "judge", "told_needed"]
 
 Answer = Literal["supported", "not supported", "inconclusive"]
+
+_IN_REACH = 10_000
+"""More replicates than anybody will run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Decision:
         if self.verdict == "not supported":
             harm = " It is harm: the interval lies below 0." if self.interval.high < 0 else ""
             return f"Not supported: {seen} stays below the margin of {self.margin:.3g}.{harm}"
-        more = _pairs_needed(self.n_needed)
+        more = told_needed(self.n_needed)
         return f"Inconclusive: {seen} neither reaches the margin of {self.margin:.3g} nor rules it out; {more}."
 
     def _no_worse_sentence(self, seen: str) -> str:
@@ -86,7 +89,7 @@ class Decision:
             return f"Supported: {seen} is no worse than {least}."
         if self.verdict == "not supported":
             return f"Not supported: {seen} is worse than {least}."
-        return f"Inconclusive: {seen} may be worse than {least}; {_pairs_needed(self.n_needed)}."
+        return f"Inconclusive: {seen} may be worse than {least}; {told_needed(self.n_needed)}."
 
     def to_document(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -104,8 +107,19 @@ class Decision:
         }
 
 
-def _pairs_needed(n: int | None) -> str:
-    return "no number of pairs is likely to decide it" if n is None else f"about {n} pairs would decide it"
+def told_needed(n: int | None, what: str = "pairs") -> str:
+    """Return what `n_needed` says in words.
+
+    >>> told_needed(63), told_needed(None, "seeds")
+    ('about 63 pairs would decide it', 'no number of seeds is likely to decide it')
+    >>> told_needed(82_198, "seeds")
+    'the effect is too close to where the rule divides for a number of seeds in reach to decide it (about 82,198)'
+    """
+    if n is None:
+        return f"no number of {what} is likely to decide it"
+    if n > _IN_REACH:
+        return f"the effect is too close to where the rule divides for a number of {what} in reach to decide it (about {n:,})"
+    return f"about {n:,} {what} would decide it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +153,7 @@ class Verdict:
         if self.verdict == "not supported":
             return f"Not supported: {seen}; an effect of the margin is ruled out against {' and '.join(self.naming('not supported'))}."
         open_ones = " and ".join(self.naming("inconclusive"))
-        return f"Inconclusive: {seen}; undecided against {open_ones}; {_pairs_needed(self.n_needed)}."
+        return f"Inconclusive: {seen}; undecided against {open_ones}; {told_needed(self.n_needed)}."
 
     def to_document(self) -> dict[str, Any]:
         """Return plain values for JSON."""

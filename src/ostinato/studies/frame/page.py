@@ -8,6 +8,7 @@ from pathlib import Path
 from ostinato import evaluation
 from ostinato.atomic import read_json, write_bytes
 from ostinato.evaluation import Decision
+from ostinato.evaluation.decisions import told_needed
 from ostinato.studies.frame.figure import draw
 from ostinato.studies.frame.instruments import lines_of as instrument_lines
 from ostinato.studies.frame.judging import Finding, Judgement
@@ -187,8 +188,13 @@ def _sentence(judgement: Judgement) -> str:
     leading = [found for found in judgement.findings if found.contrast.role in ("primary", "required")]
     told = "; ".join(f"{_against(found)} {_told(found)}: {found.decision.verdict}" for found in leading)
     needed = judgement.verdict.n_needed
-    more = f" About {needed} seeds would decide it." if judgement.verdict.verdict == "inconclusive" and needed else ""
+    open_still = judgement.verdict.verdict == "inconclusive" and needed
+    more = f" {_sentence_case(told_needed(needed, 'seeds'))}." if open_still else ""
     return f"{told}.{more}"
+
+
+def _sentence_case(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _against(finding: Finding) -> str:
