@@ -294,8 +294,8 @@ def test_the_page_tells_repetitions_apart_from_the_claims(
     claims, repeated = text.split("Specifications that were repeated")
     assert "| [toy](#toy) |" in claims
     assert "toy-again" not in claims
-    assert "| [toy-again](#toy-again) | none | **supported** | supported | " in repeated
-    assert "| toy-later | none | not run | supported |" in repeated
+    assert "| [toy-again](#toy-again) | the headline | **supported** | supported | " in repeated
+    assert "| toy-later | the headline | not run | supported |" in repeated
     assert "\n### toy-again\n" in repeated
     assert "### toy-later" not in repeated
     assert (tmp_path / "docs" / "pictures" / "evidence" / "toy-again.svg").exists()

@@ -61,7 +61,7 @@ def list_studies(
         if primary is not None:
             low, high = (in_unit(spec.primary.metric, end) for end in primary.interval.to_document())
             cells = (in_unit(spec.primary.metric, primary.effect), f"{low} to {high}", str(primary.n))
-        claim = f"{spec.repeats} again, on {spec.regimes[0].data}" if spec.repeats else spec.claim
+        claim = f"{spec.repeats} again, on {spec.subject}" if spec.repeats else spec.claim
         table.add_row(spec.name, summary.verdict, *cells, claim)
     out.print(table)
 

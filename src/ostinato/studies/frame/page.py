@@ -84,7 +84,7 @@ def _repetitions(summaries: Sequence[Summary], repeated: Sequence[Sequence[Summa
         for summary in found:
             spec, decision = summary.study.spec, summary.primary
             name = f"[{spec.name}](#{spec.name})" if summary.folder.frozen.exists() else spec.name
-            head = f"| {name} | {spec.regimes[0].title if spec.regimes[0].data == 'made up' else spec.regimes[0].data}"
+            head = f"| {name} | {spec.subject}"
             if decision is None:
                 yield f"{head} | {summary.verdict} | {first.verdict} | | | | |"
             else:

@@ -191,6 +191,12 @@ class Spec:
         """The contrast of the headline."""
         return self.contrasts[0]
 
+    @property
+    def subject(self) -> str:
+        """What the headline is measured on: its data set, or what is made up."""
+        headline = self.regimes[0]
+        return headline.data if headline.sha256 else headline.title
+
     def regime(self, name: str) -> Regime:
         """Return a regime by name.
 
