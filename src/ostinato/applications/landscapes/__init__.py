@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from ostinato.applications.landscapes.curvature import Curvature, GradientNoise, curvature_of, gradient_noise_of
 from ostinato.applications.landscapes.descending import descend
+from ostinato.applications.landscapes.flats import Plateau, Saddle
 from ostinato.applications.landscapes.logistic import Logistic
 from ostinato.applications.landscapes.outcome import Descent, Share, Times, share
 from ostinato.applications.landscapes.problem import Problem
-from ostinato.applications.landscapes.surfaces import MovingQuadratic, Plateau, Quadratic, Rosenbrock, Saddle
+from ostinato.applications.landscapes.surfaces import MovingQuadratic, Quadratic, Rosenbrock
 from ostinato.applications.landscapes.wells import DoubleWells
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from ostinato.applications.landscapes.derivatives import Batches, Loss, MeanLoss
 from ostinato.checks import whole
 from ostinato.errors import ConfigError, DataError, NonFiniteError
 
 __all__ = ["Curvature", "GradientNoise", "curvature_of", "gradient_noise_of"]
-
-Loss = Callable[[Any, Tensor], Tensor]
-Batches = Sequence[tuple[Any, Tensor]]
-Parameters = dict[str, Tensor]
 
 _DENSE = 24
 """With at most so many parameters the Hessian is computed whole."""
@@ -135,7 +131,7 @@ def curvature_of(
     whole("count", count)
     if not 0 < tolerance < 1:
         raise ConfigError(f"tolerance: got {tolerance!r}, expected a number between 0 and 1")
-    view = _View(model, loss, _kept(batches), seed)
+    view = MeanLoss(model, loss, _kept(batches), seed)
     if count > view.size:
         raise ConfigError(f"count: got {count}, the model has {view.size} parameters that need a gradient")
     with _looked_at(model, training=training):
@@ -179,7 +175,7 @@ def gradient_noise_of(
     if len(kept) < 2 or len(sizes) > 1:
         raise DataError(f"batches: got {len(kept)} of sizes {sizes}, expected at least two of one size")
     with _looked_at(model, training=training):
-        gradients = [_View(model, loss, [batch], seed).gradient()[1] for batch in kept]
+        gradients = [MeanLoss(model, loss, [batch], seed).gradient()[1] for batch in kept]
     small = float(np.mean([gradient @ gradient for gradient in gradients]))
     mean = np.mean(gradients, axis=0)
     large = float(mean @ mean)
@@ -189,83 +185,13 @@ def gradient_noise_of(
     )
 
 
-class _View:
-    """The mean loss of batches as a function of the parameters, of which the model keeps its own."""
-
-    def __init__(self, model: nn.Module, loss: Loss, batches: Batches, seed: int) -> None:
-        self._model, self._loss, self._batches, self._seed = model, loss, batches, seed
-        self._examples = sum(len(targets) for _, targets in batches)
-        self._parameters: Parameters = {
-            name: parameter.detach().clone().requires_grad_()
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        }
-        if not self._parameters:
-            raise ConfigError(
-                "model: no parameter needs a gradient; set requires_grad_(True) on what is to be looked at"
-            )
-        self.size = sum(parameter.numel() for parameter in self._parameters.values())
-
-    def gradient(self) -> tuple[float, NDArray[np.float64]]:
-        """Return the mean loss and its gradient, one vector."""
-        value, total = 0.0, np.zeros(self.size)
-        for share, loss in self._losses():
-            value += share * float(loss.detach())
-            total += share * self._flat(self._derivatives(loss, graph=False))
-        return value, _finite(total, value)
-
-    def product(self, vector: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the Hessian times a vector."""
-        parts = self._parts(np.asarray(vector).reshape(-1))
-        total = np.zeros(self.size)
-        for share, loss in self._losses():
-            first = self._derivatives(loss, graph=True)
-            along = sum((one * part).sum() for one, part in zip(first, parts, strict=True))
-            if isinstance(along, Tensor) and along.requires_grad:
-                total += share * self._flat(self._derivatives(along, graph=False))
-        return _finite(total, float(total.sum()))
-
-    def _losses(self) -> Iterator[tuple[float, Tensor]]:
-        torch.default_generator.manual_seed(
-            self._seed
-        )  # torch.manual_seed takes longer than a product of a small model
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not say what it returns
-            torch.cuda.manual_seed_all(self._seed)
-        for inputs, targets in self._batches:
-            buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
-            outputs = functional_call(self._model, {**self._parameters, **buffers}, (inputs,))
-            loss = self._loss(outputs, targets)
-            if not isinstance(loss, Tensor) or loss.numel() != 1:
-                got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-                raise DataError(f"loss: returned {got}, expected one number; write reduction='mean'")
-            yield len(targets) / self._examples, loss.reshape(())
-
-    def _derivatives(self, value: Tensor, *, graph: bool) -> tuple[Tensor, ...]:
-        found: tuple[Tensor, ...] = torch.autograd.grad(
-            value, tuple(self._parameters.values()), create_graph=graph, allow_unused=True, materialize_grads=True
-        )
-        return found
-
-    def _flat(self, tensors: Sequence[Tensor]) -> NDArray[np.float64]:
-        return np.concatenate([tensor.detach().reshape(-1).double().cpu().numpy() for tensor in tensors])
-
-    def _parts(self, vector: NDArray[Any]) -> list[Tensor]:
-        """Return a vector in the shapes of the parameters."""
-        parts, place = [], 0
-        for parameter in self._parameters.values():
-            piece = torch.from_numpy(np.array(vector[place : place + parameter.numel()]))
-            parts.append(piece.to(parameter).reshape(parameter.shape))
-            place += parameter.numel()
-        return parts
-
-
-def _largest(view: _View, count: int, tolerance: float, seed: int) -> NDArray[np.float64]:
+def _largest(view: MeanLoss, count: int, tolerance: float, seed: int) -> NDArray[np.float64]:
     """Return the largest eigenvalues of the Hessian, in descending order."""
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     if view.size <= max(_DENSE, count + 1):
-        whole = np.stack([view.product(column) for column in np.eye(view.size)])
-        return np.asarray(np.linalg.eigvalsh((whole + whole.T) / 2)[::-1][:count], np.float64)
+        dense = np.stack([view.product(column) for column in np.eye(view.size)])
+        return np.asarray(np.linalg.eigvalsh((dense + dense.T) / 2)[::-1][:count], np.float64)
     start = np.random.default_rng(seed).standard_normal(view.size)
     if not view.product(start).any():  # a loss that is linear: ARPACK refuses a vector that vanishes
         return np.zeros(count)
@@ -284,12 +210,6 @@ def _kept(batches: Iterable[tuple[Any, Tensor]]) -> Batches:
     if not kept or not all(len(targets) for _, targets in kept):
         raise DataError(f"batches: got {len(kept)}, expected at least one of (inputs, targets), none of them empty")
     return kept
-
-
-def _finite(values: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
-    if not (math.isfinite(sign) and np.isfinite(values).all()):
-        raise NonFiniteError("curvature: the loss or a derivative of it is not finite; the model has diverged")
-    return values
 
 
 @contextmanager

@@ -1,79 +1,22 @@
-"""Surfaces with a known minimum: quadratics of a given condition number, fixed or moving, Rosenbrock's valley, saddles and plateaus."""
+"""Surfaces with a known minimum: quadratics of a given condition number, fixed or moving, and Rosenbrock's valley."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ostinato.applications.landscapes.problem import (
-    Count,
-    Problem,
-    log_uniform,
-    making,
-    rotations,
-    starting,
-    turned,
-)
+from ostinato.applications.landscapes.problem import Count, Problem, log_uniform, making, starting
+from ostinato.applications.landscapes.rotated import Range, Rotated, axes
 from ostinato.errors import ConfigError
 
-__all__ = ["MovingQuadratic", "Plateau", "Quadratic", "Rosenbrock", "Saddle"]
-
-Range = tuple[float, float]
+__all__ = ["MovingQuadratic", "Quadratic", "Rosenbrock"]
 
 
 @dataclass(frozen=True, eq=False)
-class _Turned(Problem):
-    """A problem in coordinates z = R x, whose axes carry the curvatures c.
-
-    Attributes:
-        curvatures: c, (instances, D), > 0.
-        rotation: R, orthogonal, (instances, D, D).
-    """
-
-    curvatures: Tensor
-    rotation: Tensor
-
-    @property
-    def dimension(self) -> int:
-        """Number of coordinates."""
-        return self.curvatures.shape[1]
-
-    @property
-    def instances(self) -> int:
-        """Number of instances."""
-        return len(self.curvatures)
-
-    @property
-    def least(self) -> Tensor:
-        """0 for every instance."""
-        return torch.zeros(self.instances, dtype=torch.float64)
-
-    def _along(self, x: Tensor) -> Tensor:
-        return turned(x, self.rotation)
-
-    def _back(self, z: Tensor) -> Tensor:
-        return turned(z, self.rotation.mT)
-
-
-def _axes(seed: int, count: int, dimension: int, condition: float | Range) -> tuple[Tensor, Tensor]:
-    """Return curvatures from 1/condition to 1, evenly apart on a logarithmic scale, and random rotations."""
-    if dimension < 2:
-        raise ConfigError(f"dimension: got {dimension}, expected at least 2")
-    bounds = (condition, condition) if isinstance(condition, int | float) else condition
-    if bounds[0] < 1.0:
-        raise ConfigError(f"condition: got {condition!r}, expected at least 1")
-    rng = making(seed)
-    numbers = log_uniform(rng, bounds, count)
-    curvatures = torch.from_numpy(numbers[:, None] ** -np.linspace(0.0, 1.0, dimension))
-    return curvatures, rotations(rng, count, dimension)
-
-
-@dataclass(frozen=True, eq=False)
-class Quadratic(_Turned):
+class Quadratic(Rotated):
     """f(x) = 1/2 z·(c z), z = R x: minimum 0 at 0, condition number max c / min c.
 
     >>> problem = Quadratic.draw(seed=0, count=3, dimension=4, condition=100.0)
@@ -90,7 +33,7 @@ class Quadratic(_Turned):
         Raises:
             ConfigError: `dimension` is below 2, `condition` below 1 or `noise` below 0.
         """
-        return cls(*_axes(seed, count, dimension, condition), noise=noise)
+        return cls(*axes(seed, count, dimension, condition), noise=noise)
 
     def value(self, x: Tensor, step: Count = 0) -> Tensor:
         return 0.5 * (self.curvatures * self._along(x) ** 2).sum(-1)
@@ -100,7 +43,7 @@ class Quadratic(_Turned):
 
 
 @dataclass(frozen=True, eq=False)
-class MovingQuadratic(_Turned):
+class MovingQuadratic(Rotated):
     """A quadratic whose curvature and noise grow with the step: f_t(x) = 1/2 growth^(t/total) z·(c z).
 
     The noise of the gradient has the standard deviation noise·noise_growth^(t/total). Its largest curvature is known at every step
@@ -140,7 +83,7 @@ class MovingQuadratic(_Turned):
         """
         if total < 1 or not growth > 0.0 or not noise_growth > 0.0:
             raise ConfigError(f"moving: got total={total}, growth={growth}, noise_growth={noise_growth}, expected > 0")
-        return cls(*_axes(seed, count, dimension, condition), total, growth, noise_growth, noise=noise)
+        return cls(*axes(seed, count, dimension, condition), total, growth, noise_growth, noise=noise)
 
     def _factor(self, step: Count) -> Count | float:
         return self.growth ** (step / self.total)
@@ -216,95 +159,3 @@ class Rosenbrock(Problem):
 
     def starts(self, seed: int, count: int) -> Tensor:
         return torch.from_numpy(starting(seed).uniform(-2.0, 2.0, (count, self.dimension)))
-
-
-@dataclass(frozen=True, eq=False)
-class Saddle(_Turned):
-    """f(x) = 1/2 z·(c z) over all but the first axis + ((z_1/w)² - 1)², z = R x: a saddle of height 1 at 0 between minima of 0 at z_1 = ±w.
-
-    The curvature across the saddle is -4/w²: the wider, the flatter. Starts lie near it: z_1 of the order of 1e-3 w, the rest standard normal.
-
-    Attributes:
-        widths: w, (instances,), > 0.
-
-    >>> problem = Saddle.draw(seed=0, count=2, dimension=3)
-    >>> problem.value(torch.zeros(2, 3, dtype=torch.float64)).tolist()
-    [1.0, 1.0]
-    """
-
-    widths: Tensor
-
-    @classmethod
-    def draw(
-        cls,
-        seed: int,
-        count: int = 1,
-        *,
-        dimension: int = 10,
-        condition: float | Range = 100.0,
-        width: float | Range = (1.0, 10.0),
-        noise: float = 0.0,
-    ) -> Self:
-        """Return instances with rotations and widths of their own.
-
-        Raises:
-            ConfigError: `dimension` is below 2, `condition` below 1, `width` not above 0 or `noise` below 0.
-        """
-        bounds = (width, width) if isinstance(width, int | float) else width
-        widths = torch.from_numpy(log_uniform(np.random.default_rng([seed, 20_274]), bounds, count))
-        return cls(*_axes(seed, count, dimension, condition), widths, noise=noise)
-
-    def value(self, x: Tensor, step: Count = 0) -> Tensor:
-        z = self._along(x)
-        across = ((z[..., 0] / self.widths) ** 2 - 1.0) ** 2
-        return across + 0.5 * (self.curvatures[:, 1:] * z[..., 1:] ** 2).sum(-1)
-
-    def gradient(self, x: Tensor, step: Count = 0) -> Tensor:
-        z = self._along(x)
-        slope = self.curvatures * z
-        share = z[..., 0] / self.widths
-        slope[..., 0] = 4.0 * share * (share**2 - 1.0) / self.widths
-        return self._back(slope)
-
-    def starts(self, seed: int, count: int) -> Tensor:
-        z = starting(seed).standard_normal((count, self.dimension))
-        z[:, 0] *= 1e-3 * self.widths.numpy()
-        return self._back(torch.from_numpy(z))
-
-
-@dataclass(frozen=True, eq=False)
-class Plateau(_Turned):
-    """f(x) = q/(1 + q), q = 1/2 z·(c z), z = R x: minimum 0 at 0 in a plane that flattens out to 1, where the gradient falls as 1/|x|³.
-
-    Starts lie on it, at q = 30.
-
-    >>> problem = Plateau.draw(seed=0)
-    >>> problem.value(problem.starts(seed=0, count=2)).numpy().round(4).tolist()
-    [0.9677, 0.9677]
-    """
-
-    @classmethod
-    def draw(
-        cls, seed: int, count: int = 1, *, dimension: int = 10, condition: float | Range = 10.0, noise: float = 0.0
-    ) -> Self:
-        """Return instances drawn as `Quadratic.draw` does.
-
-        Raises:
-            ConfigError: As there.
-        """
-        return cls(*_axes(seed, count, dimension, condition), noise=noise)
-
-    def _bowl(self, z: Tensor) -> Tensor:
-        return 0.5 * (self.curvatures * z**2).sum(-1)
-
-    def value(self, x: Tensor, step: Count = 0) -> Tensor:
-        q = self._bowl(self._along(x))
-        return q / (1.0 + q)
-
-    def gradient(self, x: Tensor, step: Count = 0) -> Tensor:
-        z = self._along(x)
-        return self._back(self.curvatures * z / (1.0 + self._bowl(z))[..., None] ** 2)
-
-    def starts(self, seed: int, count: int) -> Tensor:
-        z = torch.from_numpy(starting(seed).standard_normal((count, self.dimension)))
-        return self._back(z * (30.0 / self._bowl(z))[:, None] ** 0.5)

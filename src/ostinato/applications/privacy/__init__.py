@@ -7,7 +7,8 @@ from ostinato.applications.privacy.leaks import Leak, auc, leak, matched
 from ostinato.applications.privacy.memory import Memory, MemoryFit, fit_memory
 from ostinato.applications.privacy.noise import ScheduledNoise, epsilon
 from ostinato.applications.privacy.scores import confidence, lira, log_probability, rmia
-from ostinato.applications.privacy.shadows import Shadows, attack_scores, halves, over_pairs, train_shadows
+from ostinato.applications.privacy.shadowing import train_shadows
+from ostinato.applications.privacy.shadows import Shadows, attack_scores, halves, over_pairs
 
 __all__ = [
     "Audit",

@@ -17,7 +17,8 @@ from ostinato.applications.privacy.auditing.subject import Subject, of_config, o
 from ostinato.applications.privacy.leaks import FALSE_ALARMS, auc, leak, matched
 from ostinato.applications.privacy.memory import MemoryFit, fit_memory
 from ostinato.applications.privacy.scores import Bools, Floats, confidence, lira
-from ostinato.applications.privacy.shadows import Attack, Progress, Shadows, halves, lead_of, over_pairs, train_shadows
+from ostinato.applications.privacy.shadowing import Progress, lead_of, train_shadows
+from ostinato.applications.privacy.shadows import Attack, Shadows, halves, over_pairs
 from ostinato.core.resolved import ResolvedPlan
 from ostinato.errors import ConfigError
 from ostinato.evaluation import Interval, at_phases, studentised_bootstrap
