@@ -79,6 +79,13 @@ def test_what_matches_nothing_says_what_exists(target: str, message: str) -> Non
         slots(target, optimizer=named(a=0.1, b=0.2))
 
 
+def test_what_was_given_as_none_is_not_suggested() -> None:
+    with pytest.raises(
+        TargetError, match=r"^optimizer\.lr: bind was given no 'optimizer'; write bind\(optimizer=\.\.\.\)$"
+    ):
+        slots("optimizer.lr", optimizer=None)
+
+
 def test_a_parameter_is_never_driven() -> None:
     model = nn.Linear(1, 1, bias=False)
     before = model.weight.item()

@@ -28,7 +28,8 @@ def roots_of(targets: Iterable[str], roots: Mapping[str, Any]) -> None:
     for target in targets:
         name = Address.parse(target).root
         if roots.get(name) is None:
-            raise TargetError(f"{target}: bind was given no {name!r}; write bind({name}=...){suggest(name, roots)}")
+            given = [key for key, value in roots.items() if value is not None]
+            raise TargetError(f"{target}: bind was given no {name!r}; write bind({name}=...){suggest(name, given)}")
 
 
 def find(target: str, roots: Mapping[str, Any], originals: Originals, *, announce: bool = False) -> list[Slot]:
