@@ -8,7 +8,7 @@ FEDERATED_READY := $(FEDERATED)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 FLOWER := src/ostinato/applications/federated/flower.py
 FLOWER_TESTS := tests/applications/federated/test_flower.py tests/applications/federated/test_loopback.py
-SOURCES := src tests
+SOURCES := src tests examples
 
 .PHONY: demo test test-all check format bench clean
 

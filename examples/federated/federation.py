@@ -34,6 +34,7 @@ server = ServerApp()
 
 
 def plan_of(config: Any) -> ost.Plan:
+    """Return the plan: cosine cycles of about ten rounds."""
     rounds = int(config["rounds"])
     return ost.Plan(
         total=f"{rounds}round",
@@ -44,6 +45,7 @@ def plan_of(config: Any) -> ost.Plan:
 
 @cache
 def data_of(name: str) -> Data:
+    """Return the data of that name; without one Fashion-MNIST where its files are, else digits."""
     folder = os.environ.get("OSTINATO_DATA", "")
     return load(
         DataConfig(name=name or ("fashion-mnist" if (Path(folder) / "fashion-mnist").is_dir() and folder else "digits"))
@@ -60,6 +62,7 @@ def parts_of(config: Any) -> tuple[Data, tuple[Any, ...]]:
 
 
 def model_of(data: Data, seed: int = 0) -> torch.nn.Module:
+    """Return a small perceptron, its weights drawn from the seed."""
     torch.manual_seed(seed)
     return torch.nn.Sequential(
         torch.nn.Flatten(),
@@ -71,6 +74,7 @@ def model_of(data: Data, seed: int = 0) -> torch.nn.Module:
 
 @client.train()
 def train(message: Message, context: Context) -> Message:
+    """Train a client's model for a round, its rate where the client is on the clock."""
     config = context.run_config
     data, parts = parts_of(config)
     own = torch.as_tensor(parts[int(context.node_config["partition-id"])])
@@ -100,6 +104,7 @@ def train(message: Message, context: Context) -> Message:
 
 @server.main()
 def main(grid: Grid, context: Context) -> None:
+    """Lead the federation, and write down what came out."""
     config = context.run_config
     data, parts = parts_of(config)
     plan, phases = plan_of(config), Phases(int(config["clients"]), str(config["assignment"]))

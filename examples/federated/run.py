@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
+    """Read the options, run, print, draw; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/federated"))
     parser.add_argument("--clients", type=int, default=10)
