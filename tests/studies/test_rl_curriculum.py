@@ -192,11 +192,27 @@ def test_a_planted_gain_is_found_and_none_is_none(gain: float, verdict: str) -> 
     assert found.primary.effect == pytest.approx(gain, abs=15.0)
 
 
+def lost(arm: str, found: list[dict[str, Any]], points: float) -> list[dict[str, Any]]:
+    """An arm's records, so much worse."""
+    own = [record for record in found if record["arm"] == arm]
+    for record in own:
+        record["metrics"]["shortfall"] += points
+    return own
+
+
 def test_the_remarks_tell_the_premise_and_the_phases() -> None:
     told = "\n".join(remarks(records(60.0)))
     assert "Hard means sharp?" in told
     assert "the assumption holds here" in told
     assert "Anti is ahead of in-phase by +" in told
+    assert "anti is ahead by +" in told
+    assert "not what anti gains" not in told
+    behind = "\n".join(
+        remarks(
+            [record for record in records(-60.0) if record["arm"] != "in-phase"] + lost("in-phase", records(0.0), 90.0)
+        )
+    )
+    assert "what parts the two is what in-phase loses, not what anti gains" in behind
     lines = table(records(0.0))
     assert sum(line.startswith(f"| {arm} ") for line in lines for arm in SPEC.arms) == len(SPEC.arms)
     assert remarks([]) == table([]) == []

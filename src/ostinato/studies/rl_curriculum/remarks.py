@@ -23,7 +23,12 @@ def remarks(records: Records) -> list[str]:
     if set(SPEC.arms) - by_arm.keys():
         return []
     parameters = _parameters(records)
-    lines = [_phases(by_arm, _highest(parameters)), _sharpness(by_arm["constant"]), _coupling(by_arm)]
+    lines = [
+        _phases(by_arm, _highest(parameters)),
+        _own_cycles(by_arm),
+        _sharpness(by_arm["constant"]),
+        _coupling(by_arm),
+    ]
     lines += [_quadratics(by_arm)] if "quadratic_steps" in parameters else []
     diverged = {arm: sum(r["status"] == "diverged" for r in found) for arm, found in by_arm.items()}
     lines.append(f"Runs that diverged: {', '.join(f'{a} {n}' for a, n in diverged.items() if n) or 'none'}.")
@@ -82,6 +87,23 @@ def _phases(by_arm: Mapping[str, Records], highest: float) -> str:
 
 def _gain(by_arm: Mapping[str, Records], metric: str) -> float:
     return mean(by_arm["in-phase"], metric) - mean(by_arm["anti"], metric)
+
+
+def _own_cycles(by_arm: Mapping[str, Records]) -> str:
+    """Return whether it is the phase against the difficulty that gains, or the one in step with it that loses."""
+    seeds = {record["seed"] for record in by_arm["independent"]}
+    own = mean(by_arm["independent"], "shortfall")
+    ahead = {
+        arm: own - mean([record for record in by_arm[arm] if record["seed"] in seeds], "shortfall")
+        for arm in ("anti", "in-phase")
+    }
+    why = ""
+    if ahead["in-phase"] < ahead["anti"] <= 0.0:
+        why = ": what parts the two is what in-phase loses, not what anti gains"
+    return (
+        f"Against a rate in cycles of its own, under the {len(seeds)} seeds that it ran, anti is ahead by {ahead['anti']:+.0f} of return and"
+        f" in-phase by {ahead['in-phase']:+.0f}{why}."
+    )
 
 
 def _sharpness(constant: Records) -> str:
