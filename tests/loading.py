@@ -34,7 +34,7 @@ class Numbers(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         if not 0 <= index < self.length:
             raise IndexError(f"no example {index}")
-        drawn = [float(index), torch.rand(()).item(), float(np.random.rand()), random.random()]  # noqa: NPY002
+        drawn = [float(index), torch.rand(()).item(), float(np.random.rand()), random.random()]  # noqa: NPY002 - the global one is meant
         return torch.tensor(drawn, dtype=torch.float64)
 
 

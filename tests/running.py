@@ -48,7 +48,7 @@ class Jittered(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         label = index % 3
-        noise = torch.randn(6) + float(np.random.rand()) + random.random()  # noqa: NPY002
+        noise = torch.randn(6) + float(np.random.rand()) + random.random()  # noqa: NPY002 - the global one is meant
         inputs = nn.functional.one_hot(torch.tensor(label), 6).float() * 3 + 0.3 * noise
         return (inputs * float("nan") if index == self.bad else inputs), label
 
@@ -122,13 +122,13 @@ class Crasher(Observer):
 
 def interrupted_run(setting: RunConfig, out: Path, stops: Iterable[int]) -> dict[str, Any]:
     """Train with an interruption after each of the given counts of updates, resuming each time."""
-    start: Callable[[Observer | None], Any] = lambda observer: train(setting, out, observer=observer)  # noqa: E731
+    start: Callable[[Observer | None], Any] = lambda observer: train(setting, out, observer=observer)  # noqa: E731 - it is one expression
     for number, stop in enumerate(stops):
         which = (signal.SIGINT, signal.SIGTERM)[number % 2]
         with contextlib.suppress(RunInterruptedError):
             start(Stopper(stop - 2, which))
             raise AssertionError(f"not interrupted at {stop}")
-        start = lambda observer: resume(out, observer=observer)  # noqa: E731
+        start = lambda observer: resume(out, observer=observer)  # noqa: E731 - it is one expression
     document: dict[str, Any] = start(None)[1]
     return document
 

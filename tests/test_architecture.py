@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -217,6 +218,41 @@ PICKLING = {"testing.targets", "population.pool"}
 def test_no_module_imports_pickle() -> None:
     banned = ("pickle", "cloudpickle", "dill", "joblib", "torchvision")
     assert [str(found) for found in IMPORTS if found.top in banned and found.module not in PICKLING] == []
+
+
+EXEMPTION = re.compile(
+    r"# (?:noqa\b(?:: [A-Z]+[0-9]+(?:, ?[A-Z]+[0-9]+)*)?|type: ignore\b(?:\[[a-z, -]+\])?)(?P<reason>.*)$", re.MULTILINE
+)
+
+
+def without_reason(text: str) -> list[str]:
+    """Exemptions from a check that do not say why."""
+    return [found[0] for found in EXEMPTION.finditer(text) if len(found["reason"].strip(" #-")) < 3]
+
+
+def test_every_exemption_gives_its_reason() -> None:
+    root = SOURCE.parents[1]
+    bare = {
+        str(file.relative_to(root)): found
+        for folder in ("src", "tests", "examples")
+        for file in sorted((root / folder).rglob("*.py"))
+        if (found := without_reason(file.read_text()))
+    }
+    assert bare == {}
+
+
+def test_an_exemption_without_its_reason_is_found() -> None:
+    mark = "# "
+    assert without_reason(f"x = 1  {mark}noqa: E741\ny = 2  {mark}type: ignore[misc]\n") == [
+        f"{mark}noqa: E741",
+        f"{mark}type: ignore[misc]",
+    ]
+    assert (
+        without_reason(
+            f"x = 1  {mark}noqa: E741 - as the formula has it\ny = f()  {mark}type: ignore[misc]  {mark}it is one\n"
+        )
+        == []
+    )
 
 
 def test_the_checks_find_what_they_look_for(tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ def test_spawned_workers_give_the_same(reference: list[Batch]) -> None:
 
 def test_random_states_of_the_process_stay_and_do_not_matter(reference: list[Batch]) -> None:
     torch.manual_seed(1)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)  # noqa: NPY002 - the global one is meant
     random.seed(3)
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 - the global one is meant
     assert _equal(_run(_loader(num_workers=1)), reference)
     assert _equal(_run(_loader()), reference)
-    after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]  # noqa: NPY002
+    after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 - the global one is meant
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
 
@@ -569,7 +569,7 @@ def test_wrong_arguments() -> None:
 
 
 def test_indices_survive_pickling() -> None:
-    indices = pickle.loads(pickle.dumps(Indices([3, 1], Place(1, 2, 3), 4, 5)))  # noqa: S301
+    indices = pickle.loads(pickle.dumps(Indices([3, 1], Place(1, 2, 3), 4, 5)))  # noqa: S301 - its own bytes
     assert (list(indices), indices.place, indices.first, indices.stride) == ([3, 1], Place(1, 2, 3), 4, 5)
 
 
@@ -610,12 +610,12 @@ def test_a_shared_value_is_neither_copied_nor_saved() -> None:
 def test_a_shared_value_takes_numbers(value: Any) -> None:
     with pytest.raises(StateError, match="SharedValue: got"):
         ost.SharedValue(value)
-    shared = ost.SharedValue(torch.tensor(0.5))  # type: ignore[arg-type]
+    shared = ost.SharedValue(torch.tensor(0.5))
     with pytest.raises(StateError, match="SharedValue: got"):
         shared.value = value
     assert repr(shared) == "SharedValue(0.5)"
     with pytest.raises(AttributeError):
-        shared.vlaue = 1.0  # type: ignore[attr-defined]
+        shared.vlaue = 1.0
 
 
 def test_a_plan_drives_a_shared_value() -> None:

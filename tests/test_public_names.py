@@ -180,7 +180,7 @@ def test_the_lazy_names_are_the_things_themselves_and_an_unknown_one_is_an_error
     assert ostinato.SnapshotEnsemble is SnapshotEnsemble
     assert dir(ostinato) == sorted(ostinato.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Schedular'"):
-        ostinato.Schedular  # noqa: B018
+        ostinato.Schedular  # noqa: B018 - reading it is the test
 
 
 def test_the_names_of_the_designs_first_example_are_public() -> None:

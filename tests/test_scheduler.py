@@ -75,7 +75,7 @@ def test_history_covers_what_is_done() -> None:
 
 def test_a_step_takes_keywords_only() -> None:
     with pytest.raises(TypeError):
-        plan().bind(optimizer=sgd()).step(3)  # type: ignore[misc]
+        plan().bind(optimizer=sgd()).step(3)
 
 
 @pytest.mark.parametrize("by", [0, -1, 1.5, True, "2", None])
@@ -154,7 +154,7 @@ def test_the_tick_is_small_and_lazy() -> None:
     tick = plan().bind(optimizer=sgd()).step()
     assert not hasattr(tick, "__dict__")
     with pytest.raises(AttributeError):
-        tick.note = 1  # type: ignore[attr-defined]
+        tick.note = 1
     assert repr(tick) == "<Tick step=0 cycle=0 phase=0.000 cycle_start peak>"
     assert tick.values == {"optimizer.lr": 0.1}
     assert "skipped" in repr(plan().bind(optimizer=sgd()).step(stepped=False))
@@ -392,7 +392,7 @@ def test_restore_inside_a_pause_ends_driving() -> None:
 
 def test_restore_gives_back_the_very_values_and_stops() -> None:
     optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(2))], lr=1, betas=(0.1 + 0.2, 0.99), weight_decay=1e-2)
-    model = nn.Dropout(0)  # type: ignore[arg-type]
+    model = nn.Dropout(0)
     scheduler = plan(
         optimizer__lr=ost.wave(0.0, 0.1),
         optimizer__betas__0=ost.wave(0.5, 0.9),
@@ -445,7 +445,7 @@ def look(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[float, ...
     return group["lr"].item(), group["weight_decay"], model[1].p
 
 
-@pytest.mark.parametrize("twice", [copy.deepcopy, lambda trio: pickle.loads(pickle.dumps(trio))])  # noqa: S301
+@pytest.mark.parametrize("twice", [copy.deepcopy, lambda trio: pickle.loads(pickle.dumps(trio))])  # noqa: S301 - its own bytes
 def test_copies_of_model_optimizer_and_scheduler_are_independent(twice: Any) -> None:
     model, optimizer, scheduler = trio()
     model2, optimizer2, scheduler2 = twice((model, optimizer, scheduler))
@@ -464,7 +464,7 @@ def test_copies_of_model_optimizer_and_scheduler_are_independent(twice: Any) -> 
     assert look(model, optimizer) != look(model2, optimizer2)
 
 
-@pytest.mark.parametrize("twice", [copy.deepcopy, lambda trio: pickle.loads(pickle.dumps(trio))])  # noqa: S301
+@pytest.mark.parametrize("twice", [copy.deepcopy, lambda trio: pickle.loads(pickle.dumps(trio))])  # noqa: S301 - its own bytes
 def test_copies_of_a_scheduler_at_rest_stay_at_rest(twice: Any) -> None:
     model, optimizer, scheduler = trio()
     scheduler.restore()

@@ -82,9 +82,9 @@ def by_hand(model: nn.Module, optimizer: torch.optim.Optimizer, loss: nn.Module)
                 group["betas"] = (float(row["optimizer.momentum"]), group["betas"][1])
             else:
                 group["momentum"] = float(row["optimizer.momentum"])
-        model[3].p = float(row["model:Dropout.p"])  # type: ignore[index,union-attr]
-        model[1].momentum = float(row["model:BatchNorm.momentum"])  # type: ignore[index,union-attr]
-        loss.label_smoothing = float(row["loss.label_smoothing"])  # type: ignore[assignment]
+        model[3].p = float(row["model:Dropout.p"])
+        model[1].momentum = float(row["model:BatchNorm.momentum"])
+        loss.label_smoothing = float(row["loss.label_smoothing"])
 
     return before
 

@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
     def plan(self) -> ost.Plan:
         length = {"count": self.count} if self.period is None else {"period": str(self.period)}
-        cycle = ost.Cycle("sawtooth", mult=str(self.mult), **length)  # type: ignore[arg-type]
+        cycle = ost.Cycle("sawtooth", mult=str(self.mult), **length)
         return ost.Plan(
             total=self.total, warmup=self.warmup, cycle=cycle, bindings={"optimizer.lr": ost.wave(0.25, 1.25)}
         )

@@ -60,7 +60,7 @@ def objects() -> dict[str, Any]:
     ]
     return {
         "optimizer": torch.optim.SGD(groups, lr=0.5, momentum=0.5),
-        "model": nn.Sequential(nn.Dropout(0.5), nn.Dropout(0)),  # type: ignore[arg-type]
+        "model": nn.Sequential(nn.Dropout(0.5), nn.Dropout(0)),
         "noise": {"sigma": 1},
     }
 
@@ -222,7 +222,7 @@ def test_the_warning_about_the_end_is_given_again_in_a_new_run() -> None:
 def test_a_word_that_is_no_policy_is_refused() -> None:
     scheduler = bind(plan(), sgd())
     with pytest.raises(StateError, match="expected 'error', 'saved' or 'current'"):
-        scheduler.load_state_dict(scheduler.state_dict(), on_mismatch="keep")  # type: ignore[arg-type]
+        scheduler.load_state_dict(scheduler.state_dict(), on_mismatch="keep")
 
 
 # -- malformed ---------------------------------------------------------------------------------------------------

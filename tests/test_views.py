@@ -85,7 +85,7 @@ def test_a_wrapped_optimizer_is_seen_as_the_real_one() -> None:
         def __init__(self) -> None:
             self.optimizer = optimizer
 
-    view = scheduler.as_lr_scheduler(Wrapper())  # type: ignore[arg-type]
+    view = scheduler.as_lr_scheduler(Wrapper())
     assert view.optimizer is optimizer
     assert view.base_lrs == [0.1, 0.2]
 

@@ -275,7 +275,7 @@ class ScheduledLoader:
             self._loader = self._make(
                 self.dataset, batch_sampler=self._sampler, collate_fn=self.collate, **self._options
             )
-        return self._loader  # type: ignore[no-any-return]
+        return self._loader  # type: ignore[no-any-return]  # a torch loader's own type is not known
 
     def _accept(self, batch: Batch) -> bool:
         """Go on behind a batch; return False for one of an iterable data set that comes before the place to begin with."""

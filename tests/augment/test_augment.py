@@ -31,7 +31,7 @@ class TestStrength(TargetTestCase):
         return Augment(["noise"], strength=0.9)
 
     def read(self, owner: Any) -> float:
-        return owner.strength  # type: ignore[no-any-return]
+        return owner.strength
 
     def meddle(self, owner: Any, value: float) -> bool:
         owner.strength = value
@@ -144,7 +144,7 @@ def test_any_number_of_workers_makes_the_batches_that_a_call_by_hand_makes() -> 
     table = scheduler.resolved.table()
     alone = loader(augment, scheduler, 0)
     made = [batch for _ in range(2) for batch in alone]
-    plainly = loader(None, scheduler, 0)  # type: ignore[arg-type]
+    plainly = loader(None, scheduler, 0)
     for batch, plain in zip(made, [batch for _ in range(2) for batch in plainly], strict=True):
         strength = float(table["augment.strength"][batch.count])
         assert batch.values["augment.strength"] == strength

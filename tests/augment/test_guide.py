@@ -16,5 +16,5 @@ def test_the_guides_loop_runs_to_the_end_of_its_plan() -> None:
     names: dict[str, object] = {}
     exec(compile(code, "guide.md", "exec"), names)
     scheduler, targets = names["scheduler"], names["targets"]
-    assert scheduler.count == scheduler.resolved.total == 16  # type: ignore[attr-defined]
-    assert targets.shape == (32, 10)  # type: ignore[attr-defined]
+    assert scheduler.count == scheduler.resolved.total == 16
+    assert targets.shape == (32, 10)

@@ -91,7 +91,7 @@ def test_strengths_that_are_there_already_are_counted() -> None:
     assert not over.mirrored  # smoothing rises by more than the rate falls
     assert (over.low, over.high) == pytest.approx((0.09, 0.4))
     again = balanced(done, P, low=0.1, high=0.2)
-    assert np.ptp(sums(again, total_of(again.resolve()).weight, 0.1, P, S, "model:StochasticDepth.p")) <= 1e-12  # type: ignore[union-attr]
+    assert np.ptp(sums(again, total_of(again.resolve()).weight, 0.1, P, S, "model:StochasticDepth.p")) <= 1e-12
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_any_two_numbers_give_the_other_two(given: dict[str, float], scale: Any)
 def test_the_shares_and_the_edges_are_exact() -> None:
     done = balanced(plan_of(), {P: 3, S: 1}, total=0.1 + 0.2, weight=0.3)
     schedules = [done.bound[target].schedule for target in (P, S)]
-    assert [each.low for each in schedules] == [pytest.approx(0.0, abs=1e-15)] * 2  # type: ignore[attr-defined]
-    assert all(each.low >= 0.0 for each in schedules)  # type: ignore[attr-defined]
-    assert schedules[0].high == pytest.approx(3 * schedules[1].high)  # type: ignore[attr-defined]
+    assert [each.low for each in schedules] == [pytest.approx(0.0, abs=1e-15)] * 2
+    assert all(each.low >= 0.0 for each in schedules)
+    assert schedules[0].high == pytest.approx(3 * schedules[1].high)
 
 
 def test_a_domain_of_ones_own_and_other_rates() -> None:
@@ -156,7 +156,7 @@ def test_what_cannot_be_is_said_in_one_line(given: dict[str, Any], message: str,
 def test_targets_and_rates_that_cannot_be() -> None:
     for targets in ([], {P: 0.0}, {}, {P: -1}):
         with pytest.raises(PlanError, match="balanced: targets: got"):
-            balanced(plan_of(), targets, total=0.3, weight=0.1)  # type: ignore[arg-type]
+            balanced(plan_of(), targets, total=0.3, weight=0.1)
     with pytest.raises(PlanError, match=r"targets: 'optimizer\.lr' is the rate"):
         balanced(plan_of(), LR, total=0.3, weight=0.1)
     with pytest.raises(PlanError, match="target: got 'Dropout p'"):

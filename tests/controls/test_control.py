@@ -64,7 +64,7 @@ def test_a_control_has_no_source_of_its_own_to_lose() -> None:
 
 FEW = "which stay; name another optimizer's with by=..."
 CASES: list[tuple[Any, str]] = [
-    (lambda: controls.sorted(plan_of().resolve()), "sorted: got ResolvedPlan, expected an ostinato.Plan; a resolved one has it as .plan"),  # type: ignore[arg-type]
+    (lambda: controls.sorted(plan_of().resolve()), "sorted: got ResolvedPlan, expected an ostinato.Plan; a resolved one has it as .plan"),
     (lambda: controls.constant(plan_of(bindings={})), "constant: the plan drives nothing; give it bindings such as {'optimizer.lr': ost.wave(0.0, 0.1)} first"),
     (lambda: controls.sorted(plan_of(bindings={"loss.x": 1.0})), "sorted: the plan drives no learning rate; name the binding that leads, as in by='loss.x'"),
     (lambda: controls.cosine(plan_of(bindings={"loss.x": 1.0})), "cosine: the plan drives no learning rate, so that nothing can decay; bind one, such as 'optimizer.lr'"),
@@ -79,8 +79,8 @@ CASES: list[tuple[Any, str]] = [
     (lambda: controls.phase_shuffled(plan_of(cycle=ost.Cycle(count=1))).resolve(), "optimizer.weight_decay: order 'rotated' needs two cycles at least"),
     (lambda: controls.phase_shuffled(plan_of(), seed=-1), "phase_shuffled: seed: got -1, expected a whole number from 0 to 2^63 - 1"),
     (lambda: controls.shuffled(plan_of(), blocks=0), "shuffled: block: got 0, expected more than 0"),
-    (lambda: controls.in_phase(plan_of(), match="mean"), "in_phase: match: got 'mean', expected 'product' or 'values'"),  # type: ignore[arg-type]
-    (lambda: controls.constant(plan_of(), match="mean"), "constant: match: got 'mean', expected 'product' or 'values'"),  # type: ignore[arg-type]
+    (lambda: controls.in_phase(plan_of(), match="mean"), "in_phase: match: got 'mean', expected 'product' or 'values'"),
+    (lambda: controls.constant(plan_of(), match="mean"), "constant: match: got 'mean', expected 'product' or 'values'"),
     (lambda: controls.constant(plan_of(total=None)), "constant: total: missing; write Plan(total='10ep', ...)"),
     (lambda: controls.in_phase(plan_of(total=None), match="product"), "in_phase: total: missing"),
     (lambda: controls.sorted(plan_of(total=None)).resolve(), "total: missing"),
@@ -89,7 +89,7 @@ CASES: list[tuple[Any, str]] = [
     (lambda: controls.sorted(plan_of(total="3ep"), samples_per_step=4), "sorted: total: 3ep needs steps_per_epoch"),
     (lambda: controls.sorted(plan_of(), step_per_epoch=4), "sorted: step_per_epoch: unknown option; did you mean 'steps_per_epoch' or"),
     (lambda: controls.constant(plan_of(), value=-1.0), "constant: optimizer.lr: -1 at step 0, expected a number in [0, inf)"),
-    (lambda: controls.constant(plan_of(), value="x"), "constant: value: got 'x', expected a number"),  # type: ignore[arg-type]
+    (lambda: controls.constant(plan_of(), value="x"), "constant: value: got 'x', expected a number"),
     (lambda: controls.constant(plan_of(bindings={"a.lr": 0.0, "b.lr": 0.1}), value=0.1), "constant: value: the mean of 'a.lr' is 0, to which the other rates have no ratio; name a rate above 0 by=..."),
     (lambda: controls.cosine(plan_of(), low=0.5), "cosine: low: got 0.5, which is above the mean 0.055 of 'optimizer.lr'; choose a lower one"),
     (lambda: controls.tuned_constant(plan_of(), 0), "tuned_constant: grid: got 0, expected a number of rates from 1 to 1000, or the rates"),
@@ -99,12 +99,12 @@ CASES: list[tuple[Any, str]] = [
     (lambda: controls.tuned_constant(plan_of(bindings={"optimizer.lr": 0.0})), "tuned_constant: grid: the mean rate is 0, which no grid can stand round; give the rates, as in grid=[0.01, 0.1]"),
     (lambda: controls.constant(plan_of(bindings={"optimizer[0].lr": 0.1, "optimizer[1].lr": 0.1, "optimizer.weight_decay": 0.1})), "constant: optimizer.weight_decay: its groups have rates of their own (optimizer[0].lr, optimizer[1].lr), so that it has no one product with them; bind it group by group too, or pass match='values'"),
     (lambda: make("sortd", plan_of()), "control: got 'sortd'; did you mean 'sorted'?"),
-    (lambda: make("sorted", plan_of(), seed=1.5), "seed: got 1.5, expected a whole number from 0 to 2^63 - 1"),  # type: ignore[arg-type]
+    (lambda: make("sorted", plan_of(), seed=1.5), "seed: got 1.5, expected a whole number from 0 to 2^63 - 1"),
     (lambda: make("sorted", plan_of(), block=3), "sorted: block: unknown option; known: by, samples_per_step, steps_per_epoch, steps_per_round, tokens_per_step"),
     (lambda: make("shuffled", plan_of(), block=3), "shuffled: block: unknown option; did you mean 'blocks'?"),
     (lambda: make("constant", plan_of(), value=[1]), "value: got [1], expected a number"),
     (lambda: make("tuned_constant", plan_of()), "tuned_constant: value: missing; choose one of the rates of tuned_constant(plan), then make('tuned_constant', plan, value=...)"),
-    (lambda: Control.from_document([]), "control: got [], expected a table with transform, source, seed, options"),  # type: ignore[arg-type]
+    (lambda: Control.from_document([]), "control: got [], expected a table with transform, source, seed, options"),
     (lambda: Control.from_document({"transform": "sorted"}), "source: missing from a control; write its transform, source, seed, options"),
     (lambda: Control.from_document({"source": {}}), "transform: missing from a control"),
     (lambda: Control.from_document({"transform": "sorted", "source": 3}), "source: got 3, expected a table"),

@@ -151,10 +151,10 @@ def test_shuffled_has_blocks_of_a_tenth_of_the_cycle() -> None:
     breaks = np.flatnonzero(np.abs(np.diff(control.table()["loss.count"]) - 1 / 500) > 1e-9) + 1
     assert len(breaks) > 40
     assert (breaks % 10 == 0).all()
-    without = controls.shuffled(plan.replace({"cycle": None, "optimizer.lr": ost.Binding(0.1)}))  # type: ignore[arg-type]
-    assert without.bound["loss.count"].schedule == Reordered([bindings["loss.count"]], "shuffled", block="0.02dur")  # type: ignore[list-item]
+    without = controls.shuffled(plan.replace({"cycle": None, "optimizer.lr": ost.Binding(0.1)}))
+    assert without.bound["loss.count"].schedule == Reordered([bindings["loss.count"]], "shuffled", block="0.02dur")
     assert controls.shuffled(plan, seed=1) == control != controls.shuffled(plan, seed=2)
-    assert controls.shuffled(plan, blocks="0.5cycle").bound["optimizer.lr"].schedule.block == "0.5cycle"  # type: ignore[attr-defined]
+    assert controls.shuffled(plan, blocks="0.5cycle").bound["optimizer.lr"].schedule.block == "0.5cycle"
 
 
 def spectrum_at_cycles(values: Floats, cycles: int) -> float:
@@ -271,7 +271,7 @@ def test_values_are_kept_unless_the_product_is_asked_for() -> None:
     kept, matched = controls.in_phase(plan), controls.in_phase(plan, match="product")
     assert dose(plan) == pytest.approx(0.3 / 8)
     assert dose(kept) == pytest.approx(3 * 0.3 / 8)
-    assert matched.bound["optimizer.weight_decay"].schedule.factor == pytest.approx(1 / 3)  # type: ignore[attr-defined]
+    assert matched.bound["optimizer.weight_decay"].schedule.factor == pytest.approx(1 / 3)
 
 
 # -- means -------------------------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_one_decay_is_one_cycle_to_the_low_of_the_plan(name: str, shape: str) ->
     to_zero = ALL[name](plan, low=0.0).table()["optimizer.lr"]
     assert to_zero == pytest.approx(mean / level.mean() * level, rel=1e-12)
     line = ost.Plan(total=70, bindings={"optimizer.lr": ost.schedules.join(0.5, 0.1, 0.3, at=[5, 10])})
-    assert ALL[name](line).bound["optimizer.lr"].schedule.low == 0.1  # type: ignore[attr-defined]
+    assert ALL[name](line).bound["optimizer.lr"].schedule.low == 0.1
     flat = ost.Plan(total=70, bindings={"optimizer.lr": 0.1})
     assert ALL[name](flat).table()["optimizer.lr"] == pytest.approx(0.1, rel=1e-12)
 
@@ -353,7 +353,7 @@ def test_the_rate_beside_a_weight_decay_is_that_of_its_groups() -> None:
         ({"optimizer[0].lr": lr, "optimizer[1].weight_decay": wd}, 0.1),
         ({"optimizer[head*].lr": lr, "optimizer[head.0].weight_decay": wd}, 0.15),
         ({"other.lr": lr, "optimizer.weight_decay": wd}, 0.1),
-        ({"optimizer.lr": ost.Binding(0.0), "optimizer.weight_decay": wd}, 0.1),  # type: ignore[arg-type]
+        ({"optimizer.lr": ost.Binding(0.0), "optimizer.weight_decay": wd}, 0.1),
         ({"optimizer.lr": lr, "loss.weight_decay_x": wd}, 0.1),
         ({"optimizer.lr": lr, "model:Linear.weight_decay": wd}, 0.1),
     ]
@@ -391,7 +391,7 @@ def test_the_grid_is_geometric_round_the_mean() -> None:
     for decay, arm in decays.items():
         held = arm.resolve().values(0)
         assert (held["body.weight_decay"], held["head.lr"]) == (decay, pytest.approx(0.2))
-    still = plan.replace({"head.lr": ost.Binding(0.0)})  # type: ignore[arg-type]
+    still = plan.replace({"head.lr": ost.Binding(0.0)})
     assert controls.constant(still.replace({"body.lr": None}), value=0.7).resolve().values(0)["head.lr"] == 0.7
 
 

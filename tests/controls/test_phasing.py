@@ -86,7 +86,7 @@ def test_a_sweep_has_every_shift_once() -> None:
 def test_the_two_sweeps_separate_phase_from_dose(effective: bool) -> None:
     decay = ost.wave(1e-4, 0.1, effective=effective)
     plan = plan_of(decay, warmup=9)
-    by_decay, by_product = (controls.shifts(plan, WD, 8, match=match) for match in ("decay", "product"))  # type: ignore[arg-type]  # both are doses
+    by_decay, by_product = (controls.shifts(plan, WD, 8, match=match) for match in ("decay", "product"))
     for shift in by_decay:
         assert dose(by_decay[shift], False) == pytest.approx(dose(plan, False), rel=1e-12)
         assert dose(by_product[shift], True) == pytest.approx(dose(plan, True), rel=1e-12)
@@ -126,14 +126,14 @@ def test_reordered_decays_are_multiplied() -> None:
         (lambda: controls.shifted(ost.Plan(bindings={LR: 0.1})), "shifted: target: all bindings are rates"),
         (lambda: controls.shifts(plan_of(), n=1), "shifts: n: got 1, expected a whole number from 2 to 1,000"),
         (lambda: controls.shifts(plan_of(), n=True), "shifts: n: got True"),
-        (lambda: controls.shifts(plan_of(), match="dose"), "shifts: match: got 'dose', expected 'decay', 'product' or None"),  # type: ignore[arg-type]
+        (lambda: controls.shifts(plan_of(), match="dose"), "shifts: match: got 'dose', expected 'decay', 'product' or None"),
         (lambda: controls.shifts(plan_of(), P, match="decay"), "shifts: match: 'model:Dropout.p' is no weight decay"),
         (lambda: controls.matched_decay(plan_of().replace({WD: None})), "matched_decay: the plan drives no weight decay"),
         (lambda: controls.matched_product(plan_of(0.0)), "the mean of optimizer.lr·optimizer.weight_decay is 0 in the plan and 0.055 here"),
         (lambda: controls.matched_decay(plan_of(total="3ep")), "matched_decay: total: .*steps_per_epoch"),
         (lambda: make("matched_decay", plan_of(), shfit=0.5), "matched_decay: shfit: unknown option; did you mean 'shift'"),
         (lambda: controls.matched_decay(ost.Plan()), "matched_decay: the plan drives nothing"),
-        (lambda: controls.shifts([], n=3), "shifts: got list, expected an ostinato.Plan"),  # type: ignore[arg-type]
+        (lambda: controls.shifts([], n=3), "shifts: got list, expected an ostinato.Plan"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_in_one_line(make_control: Any, message: str) -> None:

@@ -205,9 +205,9 @@ def test_a_cycle_shorter_than_a_step_is_refused_wherever_it_comes_from() -> None
 def test_boundaries_come_from_the_decimal_text_and_not_from_the_binary_fraction() -> None:
     assert Cycle(period=0.1 * 30, mult=1.1).mult == 1.1
     assert Fraction(str(ost.Cycle(period="7.1").period)) == Fraction(71, 10)
-    beat = Rhythm.of(Cycle(period=2.5), Cycle(period=2.5).duration.value, BILLION)  # type: ignore[union-attr]
+    beat = Rhythm.of(Cycle(period=2.5), Cycle(period=2.5).duration.value, BILLION)
     assert [beat.end(k) for k in range(4)] == [3, 5, 8, 10]
-    tenth = Rhythm.of(Cycle(period=1.1), Cycle(period=1.1).duration.value, BILLION)  # type: ignore[union-attr]
+    tenth = Rhythm.of(Cycle(period=1.1), Cycle(period=1.1).duration.value, BILLION)
     assert tenth.end(10 * 10**7 - 1) == 11 * 10**7
 
 

@@ -163,7 +163,7 @@ EQUAL: list[tuple[str, ost.Plan, ost.Plan]] = [
         ost.Plan(bindings={"a.x": schedules.linear(0, 1, over="3step") * 2.0}),
     ),
     ("unit", ost.Plan(total=3, unit="epochs"), ost.Plan(total="3ep", unit="ep")),
-    ("domain", ost.Plan(bindings={"a.x": ost.wave(0, 1, domain=[0, 1])}), ost.Plan(bindings={"a.x": ost.wave(0, 1, domain=(0.0, 1.0))})),  # type: ignore[arg-type]
+    ("domain", ost.Plan(bindings={"a.x": ost.wave(0, 1, domain=[0, 1])}), ost.Plan(bindings={"a.x": ost.wave(0, 1, domain=(0.0, 1.0))})),
     ("places", ost.Plan(bindings={"a.x": schedules.join(1, 2, at=[5])}), ost.Plan(bindings={"a.x": schedules.join(1.0, 2.0, at=("5steps",))})),
 ]  # fmt: skip
 
@@ -388,10 +388,10 @@ def test_shifting_a_plan_rotates_every_wave_however_deep_and_nothing_else() -> N
 @pytest.mark.parametrize(("members", "member"), [(n, k) for n in (1, 2, 3, 7, 9, 10, 23) for k in range(n)])
 def test_shifts_of_a_population_are_turns_of_one_cycle(members: int, member: int) -> None:
     plan = ost.Plan(bindings={"optimizer.lr": ost.wave(0.0, 1.0)})
-    turned = plan.shifted(member / members).bindings["optimizer.lr"].schedule.shift  # type: ignore[union-attr]
+    turned = plan.shifted(member / members).bindings["optimizer.lr"].schedule.shift
     assert turned == member / members
     assert 0.0 <= turned < 1.0
 
 
 def test_a_shift_that_rounds_to_a_whole_turn_is_none() -> None:
-    assert ost.wave(0.0, 1.0, shift="-1e-20") == ost.wave(0.0, 1.0)  # type: ignore[arg-type]
+    assert ost.wave(0.0, 1.0, shift="-1e-20") == ost.wave(0.0, 1.0)

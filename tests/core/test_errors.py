@@ -165,7 +165,7 @@ CALLS: list[tuple[Any, str]] = [
     (lambda: schedules.one_cycle(1.0)(4), "over: 1dur is a share of the total, which is not known here; write '10ep' or '500step'"),
     (lambda: ost.wave(0, 1, cycle=ost.Cycle(count=3)).schedule(4), "count: 3 cycles need a total; write Plan(total=...)"),
     (lambda: schedules.hold(1.0)(-1), "count: got -1, expected at least 0"),
-    (lambda: schedules.hold(1.0)(1.5), "count: got 1.5, expected a whole number or an array of them"),  # type: ignore[call-overload]
+    (lambda: schedules.hold(1.0)(1.5), "count: got 1.5, expected a whole number or an array of them"),
     (lambda: schedules.hold(1.0)(np.array([0.0])), "count: got array([0.]), expected a whole number or an array of them"),
     (lambda: schedules.hold(10**400), "value: got about 1e400, expected a finite number"),
     (lambda: ost.Cycle(period=10**5000), "period: got about 1e5000, expected a number between 1e-30 and 1e30"),
@@ -175,7 +175,7 @@ CALLS: list[tuple[Any, str]] = [
     (lambda: ost.Plan.from_json('{"total": NaN}'), "JSON: NaN is no number that a plan can hold"),
     (lambda: ost.Plan.from_json("[" * 10**5), "JSON: nested too deeply"),
     (lambda: ost.Plan.from_toml("a = " + "[" * 10**5), "TOML: nested too deeply"),
-    (lambda: ost.Plan(total=9).replace({3: 4}), "replace: got the address 3, expected text such as 'cycle.period'"),  # type: ignore[dict-item]
+    (lambda: ost.Plan(total=9).replace({3: 4}), "replace: got the address 3, expected text such as 'cycle.period'"),
     (lambda: ost.Plan(total=9).replace({"cycle": {"period": 3}}), "cycle: got {'period': 3}, expected Cycle('cosine', period='10ep')"),
     (lambda: ost.Plan(bindings=LR_WAVE).shifted("x"), "shift: got 'x', expected a finite number"),
 ]  # fmt: skip

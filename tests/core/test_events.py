@@ -59,7 +59,7 @@ def test_extremes_are_the_first_maximum_and_the_last_minimum(shape: tuple[str, d
 def test_the_values_at_the_extremes_are_extreme(shape: tuple[str, dict[str, float]], length: int) -> None:
     wave, parameters = waveform(shape[0]), waveform(shape[0]).complete(shape[1])
     levels = wave(np.arange(length) / length, **parameters)
-    peak, trough = wave.extremes(length, **parameters)  # type: ignore[misc]
+    peak, trough = wave.extremes(length, **parameters)
     assert levels[peak] == pytest.approx(levels.max(), abs=1e-15)
     assert levels[trough] == pytest.approx(levels.min(), abs=1e-15)
 

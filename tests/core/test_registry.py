@@ -36,7 +36,7 @@ def test_the_type_of_a_parameter_belongs_to_it() -> None:
     assert ost.Plan(bindings={"loss.x": whole}).digest != ost.Plan(bindings={"loss.x": real}).digest
     assert bumps(high=1, low=0) == whole
     assert hash(bumps(high=1, low=0)) == hash(whole)
-    assert bumps(low=np.float64(0.0), high=np.int64(1)) == real  # type: ignore[arg-type]
+    assert bumps(low=np.float64(0.0), high=np.int64(1)) == real
     assert whole != "bumps"
 
 
@@ -108,9 +108,9 @@ def test_a_lambda_cannot_be_bound_because_it_could_not_be_saved() -> None:
     with pytest.raises(
         PlanError, match=r"^loss.x: got the function '<lambda>'; name it with @ost.schedule\('name', version=1\)"
     ):
-        ost.Plan(bindings={"loss.x": lambda t: t})  # type: ignore[dict-item]
+        ost.Plan(bindings={"loss.x": lambda t: t})
     with pytest.raises(PlanError, match="got the function 'cos'"):
-        ost.schedules.product(np.cos)  # type: ignore[arg-type]
+        ost.schedules.product(np.cos)
 
 
 def test_what_a_function_returns_is_checked() -> None:

@@ -40,7 +40,7 @@ ORDERS: dict[str, dict[str, Any]] = {
 
 def reordered(own: Any, key: Any, order: str) -> Reordered:
     parts = [own, key] if order in ("descending", "ascending", "comonotone") else [own]
-    return Reordered(parts, order, **ORDERS[order])  # type: ignore[arg-type]
+    return Reordered(parts, order, **ORDERS[order])
 
 
 def plan_of(course: Any, **given: Any) -> ost.Plan:
@@ -269,8 +269,8 @@ def test_nothing_is_put_in_order_before_a_value_is_asked_for() -> None:
 HOLD = schedules.hold(1.0)
 LR = "schedule = { kind = 'reordered', "
 FIELDS: list[tuple[Any, str]] = [
-    (lambda: Reordered([HOLD], "descnding"), "order: got 'descnding'; did you mean 'descending'"),  # type: ignore[arg-type]
-    (lambda: Reordered([HOLD], 3), "order: got 3; known: ascending, comonotone, descending, rotated, shuffled"),  # type: ignore[arg-type]
+    (lambda: Reordered([HOLD], "descnding"), "order: got 'descnding'; did you mean 'descending'"),
+    (lambda: Reordered([HOLD], 3), "order: got 3; known: ascending, comonotone, descending, rotated, shuffled"),
     (lambda: Reordered([], "descending"), "of: order 'descending' takes one or two, [own] or [own, key], got 0 schedules"),
     (lambda: Reordered([HOLD], "comonotone"), "of: order 'comonotone' takes two, [own, key], got 1 schedules"),
     (lambda: Reordered([HOLD, HOLD], "rotated"), "of: order 'rotated' takes one schedule, got 2 schedules"),
@@ -282,7 +282,7 @@ FIELDS: list[tuple[Any, str]] = [
     (lambda: Reordered([HOLD], "rotated", seed=-1), "seed: got -1, expected a whole number from 0 to 2^63 - 1"),
     (lambda: Reordered([HOLD], "rotated", seed=2**63), "seed: got 9223372036854775808, expected a whole number from 0 to 2^63 - 1"),
     (lambda: Reordered([HOLD], "rotated", seed=True), "seed: got True, expected a whole number from 0 to 2^63 - 1"),
-    (lambda: Reordered([HOLD], "rotated", seed=1.0), "seed: got 1.0, expected a whole number from 0 to 2^63 - 1"),  # type: ignore[arg-type]
+    (lambda: Reordered([HOLD], "rotated", seed=1.0), "seed: got 1.0, expected a whole number from 0 to 2^63 - 1"),
     (lambda: Reordered([HOLD], "descending", factor=0.0), "factor: got 0.0, expected more than 0"),
     (lambda: Reordered([HOLD], "descending", factor=float("nan")), "factor: got nan, expected a finite number"),
     (lambda: Reordered([HOLD], "descending")(3), "a reordered schedule needs a total; resolve it in a plan that has one: Plan(total=...)"),

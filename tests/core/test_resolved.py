@@ -196,9 +196,9 @@ def test_a_total_is_rounded_to_whole_counts() -> None:
 def test_a_plan_is_immutable_and_hashable() -> None:
     plan = decay()
     with pytest.raises(AttributeError):
-        plan.total = 3  # type: ignore[misc]
+        plan.total = 3
     with pytest.raises(TypeError):
-        plan.bindings["optimizer.lr"] = 3  # type: ignore[index]
+        plan.bindings["optimizer.lr"] = 3
     assert {plan, decay()} == {plan}
     given = {"loss.x": 0.5}
     made = ost.Plan(bindings=given)

@@ -235,7 +235,7 @@ def test_mirror_is_no_shift_for_restarts() -> None:
 @pytest.mark.parametrize("name", WAVEFORM_NAMES)
 def test_values_have_the_same_bits_however_they_are_asked_for(name: str, scale: Any) -> None:
     """Vector units handle the tail of an array apart: every length, offset and stride must give what one number gives."""
-    cycle = ost.Cycle(name, period="97/3", amplitude_decay=0.93, **PARAMETERS.get(name, {}))  # type: ignore[arg-type]
+    cycle = ost.Cycle(name, period="97/3", amplitude_decay=0.93, **PARAMETERS.get(name, {}))
     bindings = {
         f"loss.{i}x": ost.wave(0.01, 0.7, shift=s, scale=scale) for i, s in enumerate((0.0, 0.25, 0.1 * math.pi))
     }
@@ -402,8 +402,8 @@ def test_a_ratio_of_the_shared_cycle_follows_its_phase_exactly(ratio: str, mult:
     shared = ost.Cycle("cosine", period="41/4", mult=mult)
     resolved = ost.Plan(total=200, cycle=shared, bindings={"loss.x": ost.wave(0.0, 1.0, cycle=own)}).resolve()
     for span in resolved.cycles:
-        for step in range(span.start, min(resolved.clock.warmup + resolved.clock.rhythm.end(span.index), 200)):  # type: ignore[union-attr]
-            length = resolved.clock.rhythm.end(span.index) - resolved.clock.rhythm.end(span.index - 1)  # type: ignore[union-attr]
+        for step in range(span.start, min(resolved.clock.warmup + resolved.clock.rhythm.end(span.index), 200)):
+            length = resolved.clock.rhythm.end(span.index) - resolved.clock.rhythm.end(span.index - 1)
             place = (span.index + Fraction(step - span.start, length)) / Fraction(ratio)
             expected = (1 - place % 1) * Fraction(1, 2) ** math.floor(place)
             assert resolved.values(step)["loss.x"] == pytest.approx(float(expected), rel=1e-13)

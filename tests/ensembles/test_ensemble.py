@@ -53,7 +53,7 @@ def frozen(model: nn.Module) -> dict[str, Any]:
         "flags": [module.training for module in model.modules()],
         "hooks": [len(module._forward_pre_hooks) for module in model.modules()],
         "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state()[1].tolist(),  # type: ignore[index]  # noqa: NPY002
+        "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002 - the global one is meant
         "python": random.getstate(),
     }
 
@@ -141,7 +141,7 @@ def test_the_three_averages(tmp_path: Path) -> None:
     assert torch.equal(snapshots.predict(IMAGES, average="outputs"), logits.mean(0))
     assert not snapshots.predict(IMAGES).requires_grad
     with pytest.raises(ValueError, match="average='mean' is unknown; use 'probabilities', 'logits' or 'outputs'"):
-        snapshots.predict(IMAGES, average="mean")  # type: ignore[arg-type]
+        snapshots.predict(IMAGES, average="mean")
 
 
 def test_one_column_is_a_binary_model(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ class Failing(Convolutional):
     def forward(self, x: Tensor) -> Tensor:
         out = super().forward(x)
         random.random()
-        np.random.rand()  # noqa: NPY002
+        np.random.rand()  # noqa: NPY002 - the global one is meant
         torch.rand(1)
         if self.calls_left == 0:
             raise RuntimeError("in the middle")
@@ -339,7 +339,7 @@ def test_selecting_the_last_members(tmp_path: Path) -> None:
     assert snapshots.select() == snapshots.select(last=9) == snapshots.members
     for last in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match="last must be"):
-            snapshots.select(last=last)  # type: ignore[arg-type]
+            snapshots.select(last=last)
 
 
 def test_an_empty_ensemble_says_to_capture_first(tmp_path: Path) -> None:

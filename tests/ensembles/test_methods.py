@@ -181,7 +181,7 @@ class Drawing(nn.Linear):
 
 class DrawingInPython(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flatten(1)) + 0 * random.random() + 0 * float(np.random.rand())  # noqa: NPY002
+        return super().forward(x.flatten(1)) + 0 * random.random() + 0 * float(np.random.rand())  # noqa: NPY002 - the global one is meant
 
 
 class Counting(nn.Linear):
@@ -248,7 +248,7 @@ def _first(result: Any) -> Tensor:
 def test_members_that_are_not_numbers_do_not_spoil_the_others(tmp_path: Path) -> None:
     model = linear((1, 8, 8), 3)
     snapshots = fill(model, tmp_path)
-    nn.init.constant_(model[1].weight, float("nan"))  # type: ignore[index,arg-type]
+    nn.init.constant_(model[1].weight, float("nan"))
     snapshots.capture(tick(9))
     snapshots.member_outputs(IMAGES, method="stacked")
     found = snapshots.member_outputs(IMAGES, method="stacked")
@@ -369,7 +369,7 @@ def test_auto_waits_until_the_calls_have_taken_as_long_as_measuring_would(
 def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
     snapshots = fill(linear((1, 8, 8), 2), tmp_path)
     with pytest.raises(ValueError, match="method='fast' is unknown; use 'auto', 'loop', 'stacked' or 'compiled'"):
-        snapshots.predict(IMAGES, method="fast")  # type: ignore[arg-type]
+        snapshots.predict(IMAGES, method="fast")
 
 
 def test_forms_are_bounded(tmp_path: Path) -> None:
@@ -406,9 +406,9 @@ def test_what_cannot_be_compiled_is_stacked(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_random_states_stay_as_they_were(tmp_path: Path) -> None:
     snapshots = fill(mlp((1, 8, 8), 3, hidden=8), tmp_path)
-    states = copy.deepcopy((torch.get_rng_state(), random.getstate(), np.random.get_state()[1]))  # noqa: NPY002
+    states = copy.deepcopy((torch.get_rng_state(), random.getstate(), np.random.get_state()[1]))  # noqa: NPY002 - the global one is meant
     for _ in range(2):
         snapshots.predict(IMAGES, method="stacked")
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()
-    assert np.array_equal(states[2], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(states[2], np.random.get_state()[1])  # noqa: NPY002 - the global one is meant

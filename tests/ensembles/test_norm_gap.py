@@ -28,7 +28,7 @@ OTHERS = [(1.0 + 2.0 * torch.randn(16, 3, 4, 4, generator=GENERATOR), torch.aran
 
 def net(norm: type[nn.Module] = nn.BatchNorm2d, momentum: float = 0.1) -> nn.Sequential:
     torch.manual_seed(1)
-    first, second = norm(4, momentum=momentum), norm(6, momentum=momentum)  # type: ignore[call-arg]  # of batch norms
+    first, second = norm(4, momentum=momentum), norm(6, momentum=momentum)
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), first, nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(4, 6, 2), second, nn.ReLU(), nn.Flatten(), nn.Linear(6, 5)
     )  # fmt: skip
@@ -41,7 +41,7 @@ def frozen(model: nn.Module) -> dict[str, Any]:
         "modes": [module.training for module in model.modules()],
         "hooks": [len(module._forward_pre_hooks) for module in model.modules()],
         "gradients": [parameter.grad for parameter in model.parameters()],
-        "random": (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()),  # type: ignore[index]  # noqa: NPY002
+        "random": (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()),  # noqa: NPY002 - the global one is meant
     }
 
 
@@ -168,7 +168,7 @@ def run(momentum: Any, total: int = 40, **options: Any) -> tuple[GapByPhase, nn.
     for step in range(total):
         x, y = BATCHES[step % 4]
         optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(model(x), y).backward()
         optimizer.step()
         gaps.observe(scheduler.step())
     return gaps, model, [parameter.detach().clone() for parameter in model.parameters()]

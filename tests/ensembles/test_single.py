@@ -83,7 +83,7 @@ def test_averaged_weights_are_the_mean_and_their_statistics_are_measured(near: S
         assert not parameter.requires_grad
     plain = copy.deepcopy(made.model)
     torch.optim.swa_utils.update_bn([x for x, _ in batches()], _without_dropout(plain))
-    torch.testing.assert_close(made.model[2].running_var, plain[2].running_var)  # type: ignore[index]
+    torch.testing.assert_close(made.model[2].running_var, plain[2].running_var)
     assert not made.model.training
     assert made.steps == (0, 1, 2, 3)
     assert torch.equal(made(TEST[0][0]), made.model(TEST[0][0]))
@@ -155,7 +155,7 @@ def test_averaging_refuses_what_it_cannot_do(near: SnapshotEnsemble, tmp_path: P
     with pytest.raises(DataError, match=r"greedy average chooses.*on="):
         near.averaged(batches(), how="greedy")
     with pytest.raises(ValueError, match="how='best' is unknown"):
-        near.averaged(batches(), on=TEST, how="best")  # type: ignore[arg-type]
+        near.averaged(batches(), on=TEST, how="best")
     with pytest.raises(StorageError, match="no usable snapshot"):
         SnapshotEnsemble(net(), tmp_path).averaged(batches(), on=TEST)
 

@@ -48,7 +48,7 @@ def test_probabilities_and_logits_give_the_same() -> None:
 def test_scaling_never_makes_validation_worse_and_mends_overconfidence() -> None:
     logits, labels = drawn(3)
     p = at_temperature(4.0 * logits, 1.0, logits=True)
-    T = temperature(p, labels)  # noqa: N806
+    T = temperature(p, labels)  # noqa: N806 - its name in every formula
     assert T > 2.0
     assert nll_at_temperature(p, labels, T) < nll(p, labels) - 0.1
 

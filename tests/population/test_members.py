@@ -59,7 +59,7 @@ class Sharp(nn.Module):
         self.register_buffer("scale", torch.rand(3) + 0.5, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.heat(self.body(x)) * self.sharpness * self.scale  # type: ignore[no-any-return]
+        return self.heat(self.body(x)) * self.sharpness * self.scale
 
 
 def driven(high: float, count: int) -> ost.Plan:
@@ -206,7 +206,7 @@ class Masking(nn.Module):
         self.register_buffer("mask", torch.tensor([0.0, 0.0, 0.0, -torch.inf]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x) + self.mask[:3]  # type: ignore[no-any-return]
+        return self.layer(x) + self.mask[:3]
 
 
 def test_a_buffer_that_holds_infinities_on_purpose_is_no_divergence() -> None:

@@ -308,7 +308,7 @@ class Tied(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.tanh(self.again(torch.tanh(self.first(x))))
-        return self.head(x * self.scale) * self.sharpness  # type: ignore[no-any-return]
+        return self.head(x * self.scale) * self.sharpness
 
 
 def test_tied_frozen_and_unused_parameters_and_attributes_of_ones_own() -> None:
@@ -346,12 +346,12 @@ class Counting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen += 1
-        return self.layer(x)  # type: ignore[no-any-return]
+        return self.layer(x)
 
 
 class Noisy(Branching):
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x + 0.1 * torch.randn_like(x))  # type: ignore[no-any-return]
+        return self.layer(x + 0.1 * torch.randn_like(x))
 
 
 class Alternating(Branching):
@@ -359,7 +359,7 @@ class Alternating(Branching):
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        return self.layer(x) * (1.0 + self.calls % 2)  # type: ignore[no-any-return]
+        return self.layer(x) * (1.0 + self.calls % 2)
 
 
 def augmented() -> nn.Module:

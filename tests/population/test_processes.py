@@ -57,7 +57,7 @@ class Fated(nn.Module):
             if self.once is not None:
                 self.once.touch()
             self.suffer()
-        return self.layer(x) * (2.0 if float(x.detach().mean()) > 10 else 1.0)  # type: ignore[no-any-return]
+        return self.layer(x) * (2.0 if float(x.detach().mean()) > 10 else 1.0)
 
     def suffer(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -111,7 +111,7 @@ def test_promise_04_a_changed_configuration_is_noticed() -> None:
         scheduler.load_state_dict(state)
     for policy, high in (("saved", 0.1), ("current", 0.2)):
         scheduler = changed.bind(optimizer=sgd())
-        scheduler.load_state_dict(state, on_mismatch=policy)  # type: ignore[arg-type]
+        scheduler.load_state_dict(state, on_mismatch=policy)
         assert scheduler.values["optimizer.lr"] == high
 
 

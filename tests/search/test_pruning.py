@@ -125,7 +125,7 @@ def test_trials_are_numbered_by_cycle_or_by_eighths_of_their_budget() -> None:
 
 def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match=r"^pruner: got a str, expected one of optuna\.pruners$"):
-        MatchedPhasePruner("median")  # type: ignore[arg-type]
+        MatchedPhasePruner("median")
     with pytest.raises(ConfigError, match=r"^by: got 'step'; known: budget, cycle$"):
         MatchedPhasePruner(MAKERS["nop"](), "step")
     with pytest.raises(ConfigError, match=r"^pruner: got 'medium'; did you mean 'median'\?$"):

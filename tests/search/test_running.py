@@ -77,7 +77,7 @@ def test_the_baseline_costs_what_the_search_did_and_both_are_confirmed_on_exampl
     assert plan.cycle is not None
     assert (plan.cycle.waveform, plan.cycle.count, plan.total) == ("cosine", 5, "24step")
     wave = plan.bound["optimizer.lr"].schedule
-    assert (wave.low, wave.high) == (pytest.approx(baseline["rate"] / 100), baseline["rate"])  # type: ignore[attr-defined]
+    assert (wave.low, wave.high) == (pytest.approx(baseline["rate"] / 100), baseline["rate"])
     confirmed = baseline["confirmed"]
     assert (confirmed["seeds"], confirmed["examples"]) == (8, 360)
     assert confirmed["gain"]["effect"] == pytest.approx(confirmed["baseline"] - confirmed["search"])
@@ -85,10 +85,10 @@ def test_the_baseline_costs_what_the_search_did_and_both_are_confirmed_on_exampl
 
 def test_the_test_examples_are_not_what_trials_are_scored_by() -> None:
     lab = laboratory()
-    held = lab.data.test.inputs  # type: ignore[attr-defined]
-    kept = lab.data.train.inputs  # type: ignore[attr-defined]
-    tested = lab.material.data.test.inputs  # type: ignore[attr-defined]
-    as_rows = lambda part: {row.numpy().tobytes() for row in part}  # noqa: E731
+    held = lab.data.test.inputs
+    kept = lab.data.train.inputs
+    tested = lab.material.data.test.inputs
+    as_rows = lambda part: {row.numpy().tobytes() for row in part}  # noqa: E731 - it is one expression
     assert len(held) + len(kept) == 1437
     assert not as_rows(held) & as_rows(kept)
     assert len(as_rows(held) & as_rows(tested)) <= 2  # digits has a few doubles

@@ -41,8 +41,8 @@ def test_every_kind_of_field_of_the_plan_can_be_searched() -> None:
     assert plan.cycle is not None
     assert (plan.cycle.waveform, plan.cycle.period, plan.cycle.mult, plan.cycle.up) == ("triangular", "3ep", 2, 0.2)
     lr = plan.bound["optimizer.lr"].schedule
-    assert (lr.low, lr.high) == (0.01, 0.5)  # type: ignore[attr-defined]
-    assert plan.bound["optimizer.weight_decay"].schedule.shift == 0.75  # type: ignore[attr-defined]
+    assert (lr.low, lr.high) == (0.01, 0.5)
+    assert plan.bound["optimizer.weight_decay"].schedule.shift == 0.75
     assert list(plan.bound) == ["optimizer.lr", "optimizer.weight_decay"]
 
 
@@ -52,7 +52,7 @@ def test_amplitude_and_middle_are_what_they_say_on_both_scales(amplitude: float,
     for target in ("optimizer.lr", "optimizer.weight_decay"):
         plan = space.plan(BASE, {f"{target}/amplitude": amplitude, f"{target}/middle": middle})
         wave = plan.bound[target].schedule
-        low, high = wave.low, wave.high  # type: ignore[attr-defined]
+        low, high = wave.low, wave.high
         assert (high - low) / (high + low) == pytest.approx(amplitude, abs=1e-9)
         found = math.sqrt(low * high) if target.endswith("decay") else (low + high) / 2
         assert found == pytest.approx(middle, rel=1e-9)
@@ -61,7 +61,7 @@ def test_amplitude_and_middle_are_what_they_say_on_both_scales(amplitude: float,
 def test_amplitude_alone_keeps_the_middle() -> None:
     plan = Space({"optimizer.lr/amplitude": Range(0.0, 1.0)}).plan(BASE, {"optimizer.lr/amplitude": 0.0})
     wave = plan.bound["optimizer.lr"].schedule
-    assert wave.low == wave.high == pytest.approx(0.0505)  # type: ignore[attr-defined]
+    assert wave.low == wave.high == pytest.approx(0.0505)
 
 
 def test_conditions_decide_what_is_drawn() -> None:

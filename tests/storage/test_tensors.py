@@ -113,7 +113,7 @@ def test_loaded_tensors_can_be_written_to(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_stored_is_refused_by_name(tmp_path: Path, value: object, words: str) -> None:
     with pytest.raises(StorageError, match=r"layer\.bad") as caught:
-        save_tensors(tmp_path / "a", {"good": torch.zeros(1), "layer.bad": value})  # type: ignore[dict-item]
+        save_tensors(tmp_path / "a", {"good": torch.zeros(1), "layer.bad": value})
     assert words in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

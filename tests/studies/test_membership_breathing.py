@@ -116,7 +116,7 @@ def test_a_block_is_trained_once_and_a_stage_sees_its_own_images() -> None:
     cells = tuple(Cell(arm, 9500) for arm in ("trough", "quarter-canaries"))
     tuning, confirming = (
         perform(Request(SPEC.name, regime.name, parameters, stage, cells)) for stage in ("tuning", "confirming")
-    )  # type: ignore[arg-type]
+    )
     assert tuning[0].chunks == (6,)
     assert tuning[0].metrics["auc"] == confirming[0].metrics["auc"]  # the attack is on the pool
     assert tuning[0].metrics["accuracy"] != confirming[0].metrics["accuracy"]

@@ -79,7 +79,7 @@ def test_the_interaction_is_nothing_where_the_loss_only_shifts_the_error_and_wha
     assert verdict is not None
     assert verdict.verdict == "supported"
     for record in records:
-        record["metrics"] = _metrics(*record["arm"].split("-"), record["seed"], 0.0)  # type: ignore[attr-defined,arg-type,call-arg]  # a text, two names
+        record["metrics"] = _metrics(*record["arm"].split("-"), record["seed"], 0.0)
     verdict = judge(SPEC, REGIME, records).verdict
     assert verdict is not None
     assert verdict.verdict == "not supported"

@@ -182,7 +182,7 @@ def test_a_diverged_run_is_never_chosen_and_counts_as_the_worst() -> None:
 def test_every_run_ends_with_a_cycle_and_is_judged_over_about_its_second_half() -> None:
     for regime in STUDY.spec.regimes:
         for profile in ("smoke", "full"):
-            layout = Layout.of(STUDY.spec.parameters(regime, profile))  # type: ignore[arg-type]  # both are profiles
+            layout = Layout.of(STUDY.spec.parameters(regime, profile))
             assert len(layout.multiples) == 8 == len(layout.periods) / 2
             for period, stretch in zip(layout.periods, layout.stretches, strict=True):
                 resolved = layout.plan(0.1, period).resolve()

@@ -67,8 +67,8 @@ def together(regime: Regime, stage: Stage, cells: tuple[Cell, ...]) -> Iterable[
 def install(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Study:
     """Make the toy a study like the others."""
     module = ModuleType("ostinato.studies.toy")
-    module.STUDY = Study(spec(**changes), measure, together, lambda records: [])  # type: ignore[attr-defined]
+    module.STUDY = Study(spec(**changes), measure, together, lambda records: [])
     monkeypatch.setitem(sys.modules, "ostinato.studies.toy", module)
     monkeypatch.setattr(study_module, "NAMES", (*study_module.NAMES, "toy"))
     measured.clear()
-    return module.STUDY  # type: ignore[no-any-return]
+    return module.STUDY

@@ -292,7 +292,7 @@ class Accelerated(torch.optim.Optimizer):
         self.optimizer = optimizer
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:
         return self.optimizer.param_groups
 
 

@@ -53,7 +53,7 @@ class Values(Observer):
                 "optimizer.weight_decay": group["weight_decay"],
                 "model:Dropout.p": drop.p,
                 "model:BatchNorm.momentum": float(norm.momentum or 0.0),
-                "loss.label_smoothing": float(session.criterion.label_smoothing),  # type: ignore[arg-type]
+                "loss.label_smoothing": float(session.criterion.label_smoothing),
                 "augment.strength": session.augment.strength,
             }
         )
@@ -282,7 +282,7 @@ def test_a_plan_file_with_the_table_is_a_plan_and_options_reach_it(tmp_path: Pat
     assert "augment.strength" in Plan.load(file).bindings
     chosen = configuration(file, settings=["augment.mask_id=3", "augment.strength/high=0.5"])
     assert (chosen.augment.ops, chosen.augment.mask_id) == (("shift", "cutout", "mixup"), 3)
-    assert Plan.from_document(chosen.plan or {}).bindings["augment.strength"].schedule.high == 0.5  # type: ignore[attr-defined]
+    assert Plan.from_document(chosen.plan or {}).bindings["augment.strength"].schedule.high == 0.5
 
 
 def test_the_table_survives_the_file(tmp_path: Path) -> None:

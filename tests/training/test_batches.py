@@ -32,12 +32,12 @@ class Noisy(Dataset[tuple[Tensor, int]]):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        drawn = [float(index), torch.rand(()).item(), float(np.random.rand()), random.random()]  # noqa: NPY002
+        drawn = [float(index), torch.rand(()).item(), float(np.random.rand()), random.random()]  # noqa: NPY002 - the global one is meant
         return torch.tensor(drawn, dtype=torch.float64), index % 3
 
 
 def _states() -> tuple[Tensor, Any, Any]:
-    return torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]  # noqa: NPY002
+    return torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 - the global one is meant
 
 
 def _same(left: Iterator[Any] | list[Any], right: Iterator[Any] | list[Any]) -> bool:
@@ -112,7 +112,7 @@ def test_workers_do_not_change_random_transforms_and_epochs_differ() -> None:
 def test_the_random_states_of_this_process_stay(workers: int) -> None:
     torch.manual_seed(5)
     random.seed(5)
-    np.random.seed(5)  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002 - the global one is meant
     before = _states()
     batches = iter(Batches(Noisy(9), EpochOrder(9, 4, seed=0), workers=workers).epoch(0))
     for _ in range(3):

@@ -304,7 +304,7 @@ def test_a_factory_of_data_sets(factory: Callable[..., Data]) -> None:
     state = torch.get_rng_state()
     data = factory("def make(n): return Own(n), Own(4), 5\n", n=8)
     assert torch.equal(state, torch.get_rng_state())
-    assert (data.classes, data.shape, len(data.train)) == (5, (2, 3), 8)  # type: ignore[arg-type]
+    assert (data.classes, data.shape, len(data.train)) == (5, (2, 3), 8)
     assert factory("def make(n): return Own(n), Own(4), 5\n", n=9).digest != data.digest
     assert factory("def make(): return Own(4, [0, 1, 2, 0]), Own(2, [0, 6])\n").classes == 7
     named = factory("def make(): return Own(4, classes=['cat', 'dog']), Own(2)\n")

@@ -243,7 +243,7 @@ class Waiting(Observer):
         self.done: list[bool] = []
 
     def captured(self, member: Member) -> None:
-        self.done.append(member.done)  # type: ignore[attr-defined]
+        self.done.append(member.done)
 
 
 def test_the_loop_goes_on_while_a_snapshot_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

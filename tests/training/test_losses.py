@@ -62,7 +62,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import ModuleType
 
     module = ModuleType("test_losses_data")
-    module.rare, module.spread_out = rare, spread_out  # type: ignore[attr-defined]
+    module.rare, module.spread_out = rare, spread_out
     monkeypatch.setitem(sys.modules, "test_losses_data", module)
 
 
@@ -112,12 +112,12 @@ def test_weights_enter_the_loss(name: str) -> None:
     setting = rare_run(loss={"name": name, "weights": "balanced"})
     loss = build(setting.loss, load(setting.data))
     weights = class_weights(rare()[0][1], 3, "balanced")
-    found: Tensor | None = loss.alpha if isinstance(loss, FocalLoss) else loss.weight  # type: ignore[assignment]
+    found: Tensor | None = loss.alpha if isinstance(loss, FocalLoss) else loss.weight
     assert found is not None
     assert torch.equal(found, weights)
     plain = nn.CrossEntropyLoss(weight=weights)
     if isinstance(loss, FocalLoss):
-        loss.gamma = 0.0  # type: ignore[assignment]  # a number fills the buffer
+        loss.gamma = 0.0
     logits, targets = torch.randn(6, 3), torch.arange(6) % 3
     assert float(loss(logits, targets)) == pytest.approx(float(plain(logits, targets)), rel=1e-6)
 

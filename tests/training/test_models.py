@@ -72,7 +72,7 @@ def test_named_models_learn_digits(name: str, most: float) -> None:
     for epoch in range(10):
         for inputs, targets in batches.epoch(epoch):
             optimizer.zero_grad()
-            F.cross_entropy(model(inputs), targets).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(model(inputs), targets).backward()
             optimizer.step()
     model.eval()
     with torch.no_grad():

@@ -43,7 +43,7 @@ def test_parameters_without_a_model_are_told_apart_by_name_and_dimension() -> No
     assert [len(group["params"]) for group in parameter_groups(net.parameters())] == [5, 3]
     assert [len(group["params"]) for group in parameter_groups(net.named_parameters())] == [3, 5]
     with pytest.raises(ConfigError, match="got a int among the parameters"):
-        parameter_groups([3])  # type: ignore[arg-type]
+        parameter_groups([3])
 
 
 def test_empty_groups_are_left_out() -> None:

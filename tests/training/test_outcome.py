@@ -29,7 +29,7 @@ def test_the_metrics_are_those_of_the_members_and_their_mean(folder: RunFolder) 
     document = json.loads(folder.result.read_text())
     session = Session.build(resolve_config(SMALL))
     loop = TrainingLoop(session, folder)
-    inputs, labels = session.data.test.inputs, session.data.test.targets.numpy()  # type: ignore[attr-defined]
+    inputs, labels = session.data.test.inputs, session.data.test.targets.numpy()
     alone = []
     for member, expected in zip(loop.snapshots.members, document["members"], strict=True):
         session.model.load_state_dict(loop.snapshots._store.load(member) or {})

@@ -43,7 +43,7 @@ class Looker(Observer):
         self.seen.append({
             "dropout": next(module.p for module in modules if isinstance(module, nn.Dropout)),
             "momentum": next(module.momentum or 0.0 for module in modules if isinstance(module, nn.BatchNorm2d)),
-            "smoothing": float(self.session.criterion.label_smoothing),  # type: ignore[arg-type]  # a number of the loss
+            "smoothing": float(self.session.criterion.label_smoothing),
             "first": drops[0], "last": drops[-1],
         })  # fmt: skip
 

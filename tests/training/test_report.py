@@ -447,4 +447,4 @@ def test_series_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="'x' has 2 steps but 1 values; give one value a step"):
         Series("x", [0, 1], [0.0], "loss")
     with pytest.raises(DataError, match="kind 'los'; use 'schedule', 'loss' or 'metric'"):
-        Series("x", [0], [0.0], "los")  # type: ignore[arg-type]
+        Series("x", [0], [0.0], "los")

@@ -45,12 +45,12 @@ def test_a_plan_in_another_unit_is_refused() -> None:
 
 def test_two_sessions_of_one_configuration_are_the_same() -> None:
     first = Session.build(config())
-    state = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]  # noqa: NPY002
+    state = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 - the global one is meant
     torch.rand(5)
     second = Session.build(config())
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
     assert torch.equal(state[0], torch.get_rng_state())
-    assert state[1:] == (np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index]  # noqa: NPY002
+    assert state[1:] == (np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002 - the global one is meant
 
 
 def test_looking_at_the_model_leaves_its_mode_and_statistics() -> None:
@@ -75,7 +75,7 @@ def test_data_in_order_are_all_examples_once() -> None:
         [i % 3 for i in range(a, min(a + 8, 20))] for a in (0, 8, 16)
     ]
     split = Session.build(config()).data.test
-    assert sum(len(targets) for _, targets in in_order(split)) == len(split)  # type: ignore[arg-type]
+    assert sum(len(targets) for _, targets in in_order(split)) == len(split)
     assert len(list(in_order(test))) == 1
 
 

@@ -81,7 +81,7 @@ class _Fixed(nn.Module):
         self.register_buffer("share", torch.randn(classes, inputs))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs @ self.share.T  # type: ignore[operator]  # a buffer
+        return inputs @ self.share.T
 
 
 def test_a_model_without_decayed_weights_logs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def kept_states() -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
+        np.random.set_state(states[1])  # noqa: NPY002 - the global one is meant
         random.setstate(states[2])
 
 

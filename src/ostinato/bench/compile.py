@@ -124,7 +124,7 @@ def _compiled(
 ) -> Callable[[int], object]:
     def objective(x: Tensor, y: Tensor) -> Tensor:
         logits = model(x)
-        return loss(logits, y) + focus(logits, y)  # type: ignore[no-any-return]
+        return loss(logits, y) + focus(logits, y)  # type: ignore[no-any-return]  # losses are called as modules are, which return anything
 
     def update() -> None:
         optimizer.step()
@@ -133,7 +133,7 @@ def _compiled(
 
     def call(place: int) -> None:
         optimizer.zero_grad()
-        compiled(*made(place)).backward()  # type: ignore[no-untyped-call]
+        compiled(*made(place)).backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
         stepped()
 
     return call

@@ -72,7 +72,7 @@ def _row(name: str, make: Callable[[], nn.Module], *, batch: int, calls: int, ro
         }
         for method in ("loop", "stacked", *(("compiled",) if compiled else ())):
             other = interleaved(
-                lambda method=method: snapshots.predict(inputs, method=method),  # type: ignore[misc]
+                lambda method=method: snapshots.predict(inputs, method=method),  # type: ignore[misc]  # the default binds the name now
                 lambda: plain_loop(live, inputs),
                 calls=max(1, calls // 4),
                 rounds=max(1, rounds // 3),

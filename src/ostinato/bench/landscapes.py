@@ -46,7 +46,7 @@ def plain(arm: str, start: int, starts: int, steps: int) -> Iterator[torch.Tenso
     for rate in arms_of(steps)[arm].table()["optimizer.lr"].tolist():
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        problem.value(x).sum().backward()  # type: ignore[no-untyped-call]
+        problem.value(x).sum().backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
         optimizer.step()
         yield x.detach()
 

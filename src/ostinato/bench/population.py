@@ -76,7 +76,7 @@ def _plain(job: Job, k: int) -> Iterator[None]:
             optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = rates[step]
             optimizer.param_groups[0]["weight_decay"] = decays[step]
             optimizer.zero_grad()
-            F.cross_entropy(model(inputs[chosen]), targets[chosen]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(model(inputs[chosen]), targets[chosen]).backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
             optimizer.step()
             step += 1
             yield

@@ -107,9 +107,9 @@ def _plain(laboratory: Laboratory, space: Space, trial: Any) -> float:
             chosen = torch.tensor(order.batch(*divmod(step, order.batches)))
             optimizer.param_groups[0]["lr"] = rates[step]
             optimizer.zero_grad()
-            F.cross_entropy(model(inputs[chosen]), targets[chosen]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(model(inputs[chosen]), targets[chosen]).backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
             optimizer.step()
     model.eval()
     with torch.no_grad():
-        wrong = model(held.inputs).argmax(-1) != held.targets  # type: ignore[attr-defined]
+        wrong = model(held.inputs).argmax(-1) != held.targets  # type: ignore[attr-defined]  # a split in memory by then
     return float(wrong.float().mean())

@@ -61,7 +61,7 @@ class HostBuffer:
                 torch._foreach_copy_(self._distinct, sources, non_blocking=True)
         self._events = []
         for device in {source.device for source in sources if source.is_cuda}:
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch does not say what it returns
             event.record(torch.cuda.current_stream(device))
             self._events.append(event)
 

@@ -52,7 +52,7 @@ def _refuse_mutation(node: Node) -> None:
 def _value(node: Node, values: Mapping[Node, Any]) -> Any:
     args = torch.fx.node.map_arg(node.args, lambda source: values[source])
     kwargs = torch.fx.node.map_arg(node.kwargs, lambda source: values[source])
-    return node.target(*args, **kwargs)  # type: ignore[operator]
+    return node.target(*args, **kwargs)  # type: ignore[operator]  # a node that calls a function has one as its target
 
 
 def _rebuilt(
@@ -104,5 +104,5 @@ def _does_nothing(node: Node, values: Mapping[Node, Any]) -> bool:
     if not isinstance(before, Tensor) or not isinstance(after, Tensor) or before.shape != after.shape:
         return False
     if schema.name == "aten::permute":
-        return list(node.args[1]) == list(range(before.ndim))  # type: ignore[arg-type]
+        return list(node.args[1]) == list(range(before.ndim))  # type: ignore[arg-type]  # the places are whole numbers by then
     return schema.name in _SAME_SHAPE

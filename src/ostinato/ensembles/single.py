@@ -256,7 +256,7 @@ def _epoch(
         loss = temperature**2 * _divergence(logits / temperature, targets)
         if not torch.isfinite(loss):
             raise NonFiniteError(f"distilling: the loss is {float(loss.detach())}; lower the rate of the optimizer")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
         optimizer.step()
         total, count = total + float(loss.detach()), count + 1
     if not count:

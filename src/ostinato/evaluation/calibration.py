@@ -176,7 +176,7 @@ def table(found: Iterable[Calibration]) -> str:
     for entry in found:
         shares = (entry.coverage, entry.below, entry.above, entry.false_supported, entry.not_supported, entry.power)
         texts = (f"{100 * share:.1f}" for share in shares)
-        rows.append((entry.method, entry.distribution, str(entry.n), *texts, "yes" if entry.holds else "no"))  # type: ignore[arg-type]
+        rows.append((entry.method, entry.distribution, str(entry.n), *texts, "yes" if entry.holds else "no"))  # type: ignore[arg-type]  # four texts, which a starred tuple hides
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
         "  ".join(

@@ -96,7 +96,7 @@ def at_temperature(scores: ArrayLike, T: float, *, logits: bool = False) -> Floa
     return _softmax(_logits(scores, logits)[0] / T)
 
 
-def nll_at_temperature(scores: ArrayLike, labels: ArrayLike, T: float, *, logits: bool = False) -> float:  # noqa: N803
+def nll_at_temperature(scores: ArrayLike, labels: ArrayLike, T: float, *, logits: bool = False) -> float:  # noqa: N803 - its name in every formula
     """Return the mean negative log likelihood of softmax(z / T) in nats per example: NLL after temperature scaling.
 
     >>> round(nll_at_temperature([[0.99, 0.01], [0.01, 0.99]], [0, 0], 4.0), 3)

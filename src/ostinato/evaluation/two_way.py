@@ -71,7 +71,7 @@ def two_way_bootstrap(
     low, high = ranks(resamples, level)
     counts_of(1, 1, seed)
     generator = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
-    S, N = values.shape  # noqa: N806
+    S, N = values.shape  # noqa: N806 - seeds and images
     effect = float(values.mean())
     centred = values - effect
     squared = centred**2

@@ -40,7 +40,7 @@ class _ScheduledBatchNorm(ScheduledModule, _BatchNorm):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check_input_dim(input)  # type: ignore[no-untyped-call]
+        self._check_input_dim(input)  # type: ignore[no-untyped-call]  # torch does not say what it returns
         own = self.running_mean is None and self.running_var is None
         tracked = not self.training or self.track_running_stats
         return functional.batch_norm(

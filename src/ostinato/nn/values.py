@@ -97,7 +97,7 @@ class ScheduledModule(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Convert or move the module; of the scheduled values only the place in memory may change."""
         kept = {name: value for name in type(self).scheduled if (value := self._buffers.get(name)) is not None}
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not say what it returns
         for name, value in kept.items():
             self._buffers[name] = self._moved(name, value, self._buffers[name])
         return self

@@ -173,7 +173,7 @@ def _kept(plan: ResolvedPlan, total: int, snapshots: bool | Evaluate) -> frozens
 def _checked_evaluate(evaluate: Any, longest: int, what: str = "evaluate") -> Evaluate:
     """Return when to score, or to keep weights, in plain numbers."""
     if callable(evaluate):
-        return evaluate  # type: ignore[no-any-return]
+        return evaluate  # type: ignore[no-any-return]  # a name by then, which the check above allows
     if isinstance(evaluate, str):
         if evaluate not in EVENTS:
             raise ConfigError(

@@ -23,14 +23,14 @@ def equip_norms(model: nn.Module, frame: Frame) -> set[str]:
     for path, module in model.named_modules():
         if isinstance(module, BatchNorm):
             prefix = f"{path}." if path else ""
-            module.forward = partial(_batch_norm, module, frame, prefix)  # type: ignore[method-assign]
+            module.forward = partial(_batch_norm, module, frame, prefix)  # type: ignore[method-assign]  # of this instance alone
             names |= {prefix + name for name, _ in module.named_buffers(recurse=False)}
     return names
 
 
 def _batch_norm(module: BatchNorm, frame: Frame, prefix: str, input: Tensor) -> Tensor:
     """Normalise as torch does: by the batch in training and where there are no running statistics, else by those."""
-    module._check_input_dim(input)  # type: ignore[no-untyped-call]
+    module._check_input_dim(input)  # type: ignore[no-untyped-call]  # torch does not say what it returns
     mean, var = (frame.updates.get(prefix + name, getattr(module, name)) for name in ("running_mean", "running_var"))
     if not module.training and mean is not None and var is not None:
         return _normalised(module, input, mean, var)
@@ -69,7 +69,7 @@ def _track(module: BatchNorm, frame: Frame, prefix: str, batch: tuple[Tensor, Te
 def equip_loss(loss: Any) -> None:
     """Let a cross entropy take its label smoothing as a tensor; any other loss is left as it is."""
     if isinstance(loss, nn.CrossEntropyLoss) and type(loss).forward is nn.CrossEntropyLoss.forward:
-        loss.forward = partial(_cross_entropy, loss)  # type: ignore[method-assign]
+        loss.forward = partial(_cross_entropy, loss)  # type: ignore[method-assign]  # of this instance alone
 
 
 def _cross_entropy(loss: nn.CrossEntropyLoss, input: Tensor, target: Tensor) -> Tensor:

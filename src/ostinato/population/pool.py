@@ -99,7 +99,7 @@ class _Crew:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        forking = sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        forking = sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch does not say what it returns
         self._context = multiprocessing.get_context("fork" if forking else "spawn")
         if not forking:
             _demand_importable(job)

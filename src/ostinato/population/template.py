@@ -188,17 +188,17 @@ def _tiny_step(job: Job, model: nn.Module, loss: Any) -> tuple[str, set[int], An
     count = min(_TINY, job.length)
     x, y = job.arrays.inputs[:count], job.arrays.targets[:count]
     versions = {name: (buffer, buffer._version) for name, buffer in model.named_buffers()}
-    before = torch.get_rng_state(), str(np.random.get_state(legacy=True)), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), str(np.random.get_state(legacy=True)), random.getstate()  # noqa: NPY002 - the global one is meant
     model.train()
     outputs = model(x)
     value = loss(outputs, y)
     if not isinstance(value, Tensor) or value.dim() != 0:
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise ConfigError(f"loss: returned {shape}, expected one number, a tensor of shape ()")
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
     used = {id(p) for p in model.parameters() if p.requires_grad and p.grad is not None}
     model.zero_grad()
-    after = torch.get_rng_state(), str(np.random.get_state(legacy=True)), random.getstate()  # noqa: NPY002
+    after = torch.get_rng_state(), str(np.random.get_state(legacy=True)), random.getstate()  # noqa: NPY002 - the global one is meant
     for name, buffer in model.named_buffers():
         if name not in versions or versions[name][0] is not buffer or versions[name][1] != buffer._version:
             return f"the model changes its buffer {name!r} in its forward pass", used, outputs

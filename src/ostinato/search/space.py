@@ -207,7 +207,7 @@ def _drawn(trial: BaseTrial, name: str, distribution: Any) -> Value:
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     if isinstance(distribution, CategoricalDistribution):
-        value: Value = trial.suggest_categorical(name, distribution.choices)  # type: ignore[assignment]
+        value: Value = trial.suggest_categorical(name, distribution.choices)  # type: ignore[assignment]  # what was suggested is one of the choices
         return value
     suggest = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
     step = {} if distribution.log else {"step": distribution.step}

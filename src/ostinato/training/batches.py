@@ -77,7 +77,7 @@ class Batches:
         plan: ResolvedPlan | None = None,
         transform: PlacedTransform | None = None,
     ) -> None:
-        length = len(dataset)  # type: ignore[arg-type]
+        length = len(dataset)  # type: ignore[arg-type]  # map-style: it has a length
         if length != order.length:
             raise ConfigError(f"order: made for {order.length} examples, the data set has {length}")
         if world_size < 1 or not 0 <= rank < world_size:

@@ -20,7 +20,7 @@ def explain(error: ValidationError, run: type[BaseModel], tables: Mapping[str, A
     for item in error.errors(include_url=False):
         place = [str(part) for part in item["loc"]]
         table, key = place[0], place[1] if len(place) > 1 else ""
-        cls: type[BaseModel] = run.model_fields[table].annotation  # type: ignore[assignment]
+        cls: type[BaseModel] = run.model_fields[table].annotation  # type: ignore[assignment]  # a table's annotation is its model
         reason = _reason(cls, (table, key), item["type"], item["msg"], tables.get(table))
         found.setdefault(f"[{table}] {key}".rstrip(), reason)
     (where, reason), *others = found.items()

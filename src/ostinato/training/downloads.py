@@ -180,5 +180,5 @@ def _copy(url: str, stream: object) -> str:
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
         while chunk := answer.read(_CHUNK):
             digest.update(chunk)
-            stream.write(chunk)  # type: ignore[attr-defined]
+            stream.write(chunk)  # type: ignore[attr-defined]  # a file that was opened for bytes
     return digest.hexdigest()

@@ -47,7 +47,7 @@ def from_factory(factory: str, args: dict[str, Any]) -> Data:
     labels = tuple(map(str, named if isinstance(named, Sequence) and len(named) == classes else range(classes)))
     if isinstance(train, Split) and isinstance(test, Split):
         return Data(factory, train, test, classes, shape, digest_of(train, test), labels)
-    lengths = [len(train), len(test)]  # type: ignore[arg-type]
+    lengths = [len(train), len(test)]  # type: ignore[arg-type]  # map-style by then: they have lengths
     identity = json.dumps([factory, args, lengths], sort_keys=True, default=str)
     return Data(factory, train, test, classes, shape, hashlib.sha256(identity.encode()).hexdigest(), labels)
 
@@ -106,7 +106,7 @@ def targets_of(dataset: Dataset[Any]) -> npt.NDArray[np.int64] | None:
         values = np.asarray(found)
     except (TypeError, ValueError, RuntimeError):
         return None
-    usable = values.ndim == 1 and values.dtype.kind in "iu" and len(values) == len(dataset)  # type: ignore[arg-type]
+    usable = values.ndim == 1 and values.dtype.kind in "iu" and len(values) == len(dataset)  # type: ignore[arg-type]  # map-style: it has a length
     return values.astype(np.int64) if usable else None
 
 

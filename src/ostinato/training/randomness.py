@@ -22,7 +22,7 @@ def seed_everything(*key: int) -> None:
 def random_states() -> dict[str, Any]:
     """Return the states, as values that `ostinato.storage.pack` takes."""
     states: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
-    states["numpy"] = np.random.get_state(legacy=True)  # noqa: NPY002
+    states["numpy"] = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one is meant
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
     return states
@@ -31,7 +31,7 @@ def random_states() -> dict[str, Any]:
 def restore_random_states(states: dict[str, Any]) -> None:
     """Put the states back."""
     random.setstate(states["python"])
-    np.random.set_state(states["numpy"])  # noqa: NPY002
+    np.random.set_state(states["numpy"])  # noqa: NPY002 - the global one is meant
     torch.set_rng_state(states["torch"].cpu())
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"].cpu())

@@ -50,7 +50,7 @@ def alone(
         player: torch.optim.Adam(model.parameters(), **options)
         for player, model in (("generator", g), ("discriminator", d))
     }
-    game = TwoPlayers(plan, updates=updates, **optimizers)  # type: ignore[arg-type]
+    game = TwoPlayers(plan, updates=updates, **optimizers)
     own, told = loss(name), []
     for given in setup.rounds(0, rounds):
         place = {"generator": 0, "discriminator": 0}

@@ -92,7 +92,7 @@ def test_draws_repeat_nothing_while_there_is_enough() -> None:
 def test_bad_input_is_said_in_one_line() -> None:
     for size in (0, -1, 1.5, True):
         with pytest.raises(ConfigError, match=r"^size: got .*, expected a whole number >= 1; .*$"):
-            Reservoir(size)  # type: ignore[arg-type]
+            Reservoir(size)
     buffer = Reservoir(4)
     with pytest.raises(StateError, match="buffer: is empty, nothing can be drawn"):
         buffer.draw(1)

@@ -62,7 +62,7 @@ def test_bad_input_is_said_in_one_line() -> None:
     with pytest.raises(DomainError, match=r"^replay.probability: 1.2 at step 0, expected a probability in \[0, 1\]; "):
         plan(ost.wave(0.0, 1.2))
     with pytest.raises(ConfigError, match=r"spread: got 'evenly'.*even"):
-        replay_times(plan(0.5), spread="evenly")  # type: ignore[arg-type]
+        replay_times(plan(0.5), spread="evenly")
     rounds = ost.Plan(total=4, unit="round").resolve()
     with pytest.raises(PlanError, match="unit: replay is drawn for updates"):
         replay_times(rounds)

@@ -54,7 +54,7 @@ def test_several_local_epochs_are_counted_as_updates_of_the_round() -> None:
     )
     optimizer = sgd()
     part = LocalRound(plan, 2, steps=12, steps_per_epoch=4, optimizer=optimizer)  # three local epochs
-    ends = [part.step().cycle_end for _ in range(12)]  # type: ignore[union-attr]  # such a plan ticks at every update
+    ends = [part.step().cycle_end for _ in range(12)]
     assert ends == [False, False, False, True] * 3
 
 
@@ -65,7 +65,7 @@ def test_a_plan_that_counts_rounds_has_one_value_a_round() -> None:
     assert rates(plan, 3, 5) == [0.5] * 5
     part = LocalRound(plan, 4, steps=2, optimizer=sgd())
     assert part.step() is None
-    assert part.step().cycle_end  # type: ignore[union-attr]  # the round's last update ticks
+    assert part.step().cycle_end
 
 
 def test_what_is_the_servers_is_left_to_it() -> None:
@@ -105,4 +105,4 @@ def test_a_round_has_no_more_updates_than_were_said() -> None:
 def test_what_cannot_be_is_said_in_one_line(name: str, value: object) -> None:
     given = {"round": 1, "steps": 1} | {name: value}
     with pytest.raises(ConfigError, match=rf"^{name}: got {value}, expected a whole number >= 1$"):
-        LocalRound(plan_of(), given["round"], steps=given["steps"], optimizer=sgd())  # type: ignore[arg-type]  # on purpose
+        LocalRound(plan_of(), given["round"], steps=given["steps"], optimizer=sgd())

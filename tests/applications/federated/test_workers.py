@@ -194,7 +194,7 @@ def test_states_of_accelerators_are_gathered_past_their_memory(tmp_path: Path, m
     chosen = setting(2)
     run(chosen, tmp_path / "whole")
     real, made = torch.distributed.get_backend, tmp_path / "made"
-    told: Any = lambda group=None: "nccl" if group is torch.distributed.group.WORLD else real(group)  # noqa: E731
+    told: Any = lambda group=None: "nccl" if group is torch.distributed.group.WORLD else real(group)  # noqa: E731 - it is one expression
     monkeypatch.setattr("ostinato.training.states.torch.distributed.get_backend", told)
     new_group = torch.distributed.new_group
     monkeypatch.setattr(

@@ -111,7 +111,7 @@ def test_beads_lie_at_unit_distance_from_the_origin_on() -> None:
 )  # fmt: skip
 def test_what_is_no_model_is_refused(call: object, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        call()  # type: ignore[operator]
+        call()
 
 
 def test_angles_of_another_shape_are_refused() -> None:

@@ -55,10 +55,7 @@ def exact(model: nn.Module, loss: object, data: list[tuple[Tensor, Tensor]]) -> 
 
     def of(vector: Tensor) -> Tensor:
         parts = {n: p.reshape(s) for n, p, s in zip(names, vector.split(sizes), shapes, strict=True)}
-        losses = [
-            len(y) * loss(torch.func.functional_call(model, parts, (x.double(),)), y)  # type: ignore[operator]
-            for x, y in data
-        ]
+        losses = [len(y) * loss(torch.func.functional_call(model, parts, (x.double(),)), y) for x, y in data]
         return torch.stack(losses).sum() / sum(len(y) for _, y in data)
 
     vector = torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
@@ -185,7 +182,7 @@ def test_training_mode_sees_what_evaluation_mode_does_not() -> None:
 def test_what_cannot_be_is_refused_in_a_line(change: dict[str, object], error: type[Exception], line: str) -> None:
     given: dict[str, object] = {"model": network(), "loss": F.cross_entropy, "batches": batches(), **change}
     with pytest.raises(error) as caught:
-        curvature_of(**given)  # type: ignore[arg-type]
+        curvature_of(**given)
     assert str(caught.value) == line
 
 

@@ -134,7 +134,7 @@ def test_a_problem_of_ones_own_needs_a_value_alone() -> None:
     found = landscapes.descend(problem, problem.starts(0, 5), {"plan": plan_of()})
     assert (found.values[-1] < found.values[0]).all()
     with pytest.raises(DataError, match="the problem does not know its minimum"):
-        found.excess  # noqa: B018
+        found.excess  # noqa: B018 - reading it is the test
 
 
 def test_what_cannot_be_is_refused_in_one_line() -> None:

@@ -145,7 +145,7 @@ def test_where_the_deeper_well_lies_says_nothing_unless_asked_to() -> None:
 @pytest.mark.parametrize("data", ["breast-cancer", "digits"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_logistic_optimum_is_the_only_stationary_point(data: str, seed: int) -> None:
-    problem = landscapes.Logistic.of(data, seed=seed, examples=300, scales=(0.1, 10.0))  # type: ignore[arg-type]
+    problem = landscapes.Logistic.of(data, seed=seed, examples=300, scales=(0.1, 10.0))
     assert problem.gradient(problem.optimum).norm() < 1e-12
     hessian = torch.autograd.functional.hessian(problem.value, problem.optimum)
     assert torch.linalg.eigvalsh(hessian).min() > 0.999 * problem.ridge
@@ -196,7 +196,7 @@ def test_what_cannot_be_is_refused_in_one_line() -> None:
     with pytest.raises(ConfigError, match=r"moving: got total=0"):
         landscapes.MovingQuadratic.draw(0, total=0)
     with pytest.raises(ConfigError, match="did you mean 'digits'"):
-        landscapes.Logistic.of("digit")  # type: ignore[arg-type]  # that is the point
+        landscapes.Logistic.of("digit")
     with pytest.raises(ConfigError, match="features: got 31, expected 1 to 30"):
         landscapes.Logistic.of("breast-cancer", features=31)
     with pytest.raises(ConfigError, match="expected ridge > 0"):

@@ -229,7 +229,7 @@ def test_what_cannot_be_is_refused_in_one_line() -> None:
     overlapping[1, np.flatnonzero(overlapping[0])[0]] = True
     cases: list[tuple[Any, type[Exception], str]] = [
         (lambda: attack_scores("lira", shadows, overlapping), DataError, "members and non-members overlap"),
-        (lambda: attack_scores("luck", shadows, halves(40, 10)), ConfigError, "expected one of lira, "),  # type: ignore[arg-type]
+        (lambda: attack_scores("luck", shadows, halves(40, 10)), ConfigError, "expected one of lira, "),
         (lambda: attack_scores("rmia", shadows, halves(40, 10)), ConfigError, "points that no model was trained with"),
         (lambda: halves(40, 2), DataError, "expected an even number >= 4"),
         (lambda: halves(41, 4), DataError, "points: got 41"),
@@ -240,7 +240,7 @@ def test_what_cannot_be_is_refused_in_one_line() -> None:
             DataError,
             "expected at least 2",
         ),
-        (lambda: lira(target, shadows, inside, variance="own"), ConfigError, "'global' or 'point'"),  # type: ignore[arg-type]
+        (lambda: lira(target, shadows, inside, variance="own"), ConfigError, "'global' or 'point'"),
         (lambda: rmia(target, shadows, inside, ([], np.zeros((10, 0)))), DataError, "population: got no point"),
         (lambda: rmia(target, shadows, inside, (target, shadows), gamma=0.0), ConfigError, "gamma"),
         (lambda: confidence(np.ones((3, 1)), [0, 0, 0]), DataError, "needs a probability for each class"),

@@ -47,7 +47,7 @@ def test_models_that_memorise_leak_and_models_that_do_not_learn_do_not() -> None
     assert learnt.rate[0] > 0.19
     assert learnt.rate[7] < 0.01
     assert unlearnt.rate.tolist() == [0.0] * 16
-    areas = {name: learnt.auc(name) for name in ("lira", "lira-offline", "rmia", "loss")}  # type: ignore[arg-type]
+    areas = {name: learnt.auc(name) for name in ("lira", "lira-offline", "rmia", "loss")}
     assert all(area.shape == (16, MODELS) for area in areas.values())
     assert min(area[-1].mean() for area in areas.values()) > 0.8
     assert min(areas["lira"][-1].mean(), areas["rmia"][-1].mean()) > 0.9

@@ -39,10 +39,10 @@ def test_evaluation_is_on_the_grid_alone_and_disturbs_nothing() -> None:
     envs = environments("CartPole-v1", 2, difficulty=1.0)
     model = PPO("MlpPolicy", envs, n_steps=16, batch_size=32, seed=0, device="cpu")
     grid = Grid("CartPole-v1", (0.0, 1.0), episodes=4)
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002 - the global one is meant
     first = grid.returns(model, seed=1)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002 - the global one is meant
     envs.env_method("set_difficulty", 0.0)
     again, other = grid.returns(model.policy, seed=1), grid.returns(model, seed=2)
     assert np.array_equal(first.values, again.values)

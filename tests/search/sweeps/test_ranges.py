@@ -234,7 +234,7 @@ def test_on_a_quadratic_every_suggestion_is_stable_and_the_peak_is_near(
         assert each.value is not None, each
         assert limit / 300 < each.value < limit / 3, each
     assert found.suggestion.name == "peak"
-    assert limit / 15 < found.suggestion.value < limit / 2  # type: ignore[operator]
+    assert limit / 15 < found.suggestion.value < limit / 2
 
 
 def test_without_noise_what_grows_late_does_not_lead_above_the_limit() -> None:
@@ -461,7 +461,7 @@ def test_refusals_are_one_line_and_leave_no_trace(
 def test_what_is_left_out_follows_from_the_kind_of_target(
     target: str, low: float, high: float, steps: int, scale: str, restart: int
 ) -> None:
-    assert Sweep.of(target) == Sweep(target, low, high, steps, scale, restart)  # type: ignore[arg-type]
+    assert Sweep.of(target) == Sweep(target, low, high, steps, scale, restart)
     values = Sweep.of(target).plan().resolve().table()[target]
     assert (values[0], values[-1], len(values)) == (low, high, steps)
 

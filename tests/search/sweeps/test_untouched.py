@@ -57,7 +57,7 @@ class Noisy(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         self.fetched += 1
-        noise = torch.rand(6) + float(np.random.rand()) + random.random() + float(self.own.random())  # noqa: NPY002
+        noise = torch.rand(6) + float(np.random.rand()) + random.random() + float(self.own.random())  # noqa: NPY002 - the global one is meant
         return noise * (1 + index % 3), index % 3
 
 
@@ -74,7 +74,7 @@ class Life:
 
     def __post_init__(self) -> None:
         torch.manual_seed(1)
-        np.random.seed(1)  # noqa: NPY002
+        np.random.seed(1)  # noqa: NPY002 - the global one is meant
         random.seed(1)
         self.data = Noisy()
         generator = torch.Generator().manual_seed(5) if self.own_generator else None
@@ -150,7 +150,7 @@ class Life:
             "scheduler": (self.scheduler.state_dict(), self.scheduler.values, self.scheduler.count),
             "scaler": None if self.scaler is None else (self.scaler.state_dict(), self.scaler._scale is None),
             "torch": torch.get_rng_state(),
-            "numpy": np.random.get_state()[1:],  # noqa: NPY002
+            "numpy": np.random.get_state()[1:],  # noqa: NPY002 - the global one is meant
             "python": random.getstate(),
             "loader": None if self.loader.generator is None else self.loader.generator.get_state(),
             "data": (self.data.fetched, self.data.own.bit_generator.state),
@@ -232,7 +232,7 @@ def test_no_trace_when_the_loss_is_nan(kind: str) -> None:
     life.train(3)
     before, real = life.everything(), life.criterion
     count = iter(range(100))
-    life.criterion = lambda outputs, targets: real(outputs, targets) * (float("nan") if next(count) == 5 else 1.0)  # type: ignore[method-assign]
+    life.criterion = lambda outputs, targets: real(outputs, targets) * (float("nan") if next(count) == 5 else 1.0)
     found = life.test()
     assert life.everything() == before
     assert found.stopped.startswith("the loss is nan at 0.00")
@@ -389,7 +389,7 @@ def test_pairs_and_plain_objects() -> None:
     with untouched(held, (lambda: cell[0], lambda value: cell.__setitem__(0, value)), None, len):
         held.noise, cell[0] = 0.1, 9.0
         held.history.append(2.0)
-        held.more = 1  # type: ignore[attr-defined]
+        held.more = 1
     assert vars(held) == {"noise": 0.5, "history": [1.0]}
     assert cell == [3.0]
 

@@ -84,7 +84,7 @@ def learn_features(
         for _ in range(epochs):
             for rows in torch.split(torch.randperm(kept), _BATCH):
                 optimizer.zero_grad()
-                F.cross_entropy(head(body(images[rows])), labels[rows]).backward()  # type: ignore[no-untyped-call]
+                F.cross_entropy(head(body(images[rows])), labels[rows]).backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
                 optimizer.step()
     body.eval()
     guesses = _in_batches(nn.Sequential(body, head), images[kept:]).argmax(dim=1)

@@ -229,7 +229,7 @@ class _Run:
         batch = self._feed.batch(step)
         self._replayed[step] = batch.replayed
         self._optimizer.zero_grad()
-        self._loss(self._model(batch.inputs), batch.targets).backward()  # type: ignore[no-untyped-call]
+        self._loss(self._model(batch.inputs), batch.targets).backward()  # type: ignore[no-untyped-call]  # torch does not say what it returns
         self._optimizer.step()
         self._scheduler.step()
 

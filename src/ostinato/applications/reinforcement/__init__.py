@@ -9,7 +9,7 @@ from __future__ import annotations
 
 try:
     import gymnasium as _gymnasium  # noqa: F401 - asked for here, so that one line says what is missing
-    import stable_baselines3 as _baselines  # noqa: F401
+    import stable_baselines3 as _baselines  # noqa: F401 - likewise
 except ImportError as error:
     raise ImportError(f"{error.name} is not installed; type: pip install 'ostinato[rl]'", name=error.name) from None
 

@@ -248,7 +248,7 @@ class Memory:
         python, legacy, words = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - the global one
         self._actions += [
             lambda: random.setstate(python),
-            lambda: np.random.set_state(legacy),  # noqa: NPY002
+            lambda: np.random.set_state(legacy),  # noqa: NPY002 - the global one is meant
             lambda: torch.set_rng_state(words),
         ]
         if torch.cuda.is_available():

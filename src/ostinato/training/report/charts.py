@@ -90,7 +90,7 @@ def _ruler(report: RunReport) -> Markup:
 
 
 def _listed(steps: object) -> str:
-    numbers = [f"{int(step)}" for step in steps]  # type: ignore[attr-defined]
+    numbers = [f"{int(step)}" for step in steps]  # type: ignore[attr-defined]  # arrays of numbers by then
     if not numbers:
         return "no step"
     return "steps " + ", ".join(numbers[:12]) + (f" and {len(numbers) - 12} more" if len(numbers) > 12 else "")

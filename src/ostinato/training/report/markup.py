@@ -104,7 +104,7 @@ def _finite(value: object) -> float | None:
     if isinstance(value, (str, bytes)) or value is None:
         return None
     try:
-        number_ = float(value)  # type: ignore[arg-type]
+        number_ = float(value)  # type: ignore[arg-type]  # a number by then
     except (TypeError, ValueError, OverflowError):
         return None
     return number_ if math.isfinite(number_) else None
