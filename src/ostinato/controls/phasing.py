@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from numbers import Integral
 from typing import Literal
 
 from ostinato.checks import whole
@@ -80,7 +81,7 @@ def shifts(
     {0.0: 0.1, 0.25: 0.15, 0.5: 0.3, 0.75: 0.15}
     """
     with of_control("shifts", plan):
-        whole("n", n, 2, _MOST_SHIFTS, error=PlanError)
+        whole("n", n, 2, _MOST_SHIFTS, of=Integral, error=PlanError)
         if match not in (None, "decay", "product"):
             raise PlanError(f"match: got {match!r}, expected 'decay', 'product' or None")
         chosen = _turned_target(plan, target)

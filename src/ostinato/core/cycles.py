@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,7 +89,7 @@ class Cycle:
         if (self.period is None) == (self.count is None):
             raise PlanError("period: give a cycle its period, such as '10ep', or else its count, such as count = 5")
         if self.count is not None:
-            object.__setattr__(self, "count", whole("count", self.count, error=PlanError))
+            object.__setattr__(self, "count", whole("count", self.count, of=Integral, error=PlanError))
             return
         duration = Duration.parse(self.period or 0, "period")
         if duration.value == 0:

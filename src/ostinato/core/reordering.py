@@ -29,6 +29,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
+from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -169,7 +170,7 @@ def check_seed(seed: object) -> int:
     Raises:
         PlanError: It is no whole number from 0 to 2^63 - 1.
     """
-    if not is_whole(seed, 0, _LARGEST_SEED - 1):
+    if not is_whole(seed, 0, _LARGEST_SEED - 1, of=Integral):
         raise PlanError(f"seed: got {seed!r}, expected a whole number from 0 to 2^63 - 1")
     return int(seed)
 

@@ -106,7 +106,7 @@ def finite(value: object, what: str) -> float:
     >>> finite(3, "low")
     3.0
     """
-    if not is_number(value):
+    if not is_number(value, of=Real):
         raise PlanError(f"{what}: got {value!r}, expected a number")
     try:
         number = float(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def counts_of(n: int, resamples: int, seed: Seed) -> Floats:
     """
     if isinstance(seed, np.random.Generator):
         return _drawn(n, resamples, seed)
-    if not is_whole(seed, 0):
+    if not is_whole(seed, 0, of=Integral):
         raise DataError(f"seed: got {seed!r}, expected a whole number >= 0 or a numpy Generator")
     return _known_counts(n, resamples, int(seed))
 
@@ -56,7 +57,7 @@ def ranks(resamples: int, level: float) -> tuple[int, int]:
     """
     if not 0.0 < level < 1.0:
         raise DataError(f"level: got {level!r}, expected a number between 0 and 1, such as 0.95")
-    if not is_whole(resamples):
+    if not is_whole(resamples, of=Integral):
         raise DataError(f"resamples: got {resamples!r}, expected a whole number such as 9999")
     least = math.ceil(2.0 / (1.0 - level) - 1e-9) - 1
     if resamples < least:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from numbers import Integral
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def phases_seen(period: int, interval: int, offset: int = 0) -> IntArray:
     return np.arange(first, period, common, dtype=np.int64)
 
 
-_whole = partial(whole, error=DataError)
+_whole = partial(whole, of=Integral, error=DataError)
 
 
 def steps_every(total: int, interval: int, offset: int = 0) -> IntArray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from numbers import Integral
 
 import numpy as np
 
@@ -36,7 +37,7 @@ Timing = Callable[[ResolvedPlan], IntArray]
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
-_whole = partial(whole, error=DataError)
+_whole = partial(whole, of=Integral, error=DataError)
 
 
 def every(interval: int, offset: int = 0) -> Timing:

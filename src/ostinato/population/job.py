@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,13 +181,13 @@ def _checked_evaluate(evaluate: Any, longest: int, what: str = "evaluate") -> Ev
                 f"{what}: got {evaluate!r}{suggest(evaluate, EVENTS)}; or a number N for every N steps, or the steps themselves"
             )
         return evaluate
-    if is_whole(evaluate, 1):
+    if is_whole(evaluate, 1, of=Integral):
         return int(evaluate)
     if not isinstance(evaluate, Iterable):
         raise ConfigError(f"{what}: got {evaluate!r}, expected a whole number > 0 of steps, or the steps themselves")
     steps = list(evaluate)
     for step in steps:
-        if not is_whole(step, 0, longest - 1):
+        if not is_whole(step, 0, longest - 1, of=Integral):
             raise ConfigError(f"{what}: got the step {step!r}, expected whole numbers from 0 to {longest - 1}")
     return [int(step) for step in steps]
 
@@ -196,7 +197,7 @@ def _seeds(seeds: Iterable[int] | None, members: int) -> tuple[int, ...]:
     if len(chosen) != members:
         raise ConfigError(f"seeds: got {len(chosen)} for {members} plans, expected one for each")
     for seed in chosen:
-        if not is_whole(seed, 0):
+        if not is_whole(seed, 0, of=Integral):
             raise ConfigError(f"seeds: got {seed!r}, expected whole numbers >= 0")
     return tuple(int(seed) for seed in chosen)
 
@@ -237,7 +238,7 @@ def _resolved(
     plans: Sequence[Plan | ResolvedPlan], steps: int | None, per_epoch: int, batch_size: int
 ) -> list[ResolvedPlan]:
     if steps is not None:
-        whole("steps", steps)
+        whole("steps", steps, of=Integral)
     known: dict[str, ResolvedPlan] = {}
     result = []
     for k, plan in enumerate(plans):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def _count_classes(train: Dataset[Any], test: Dataset[Any], given: Any, factory:
             given = max(int(targets.max()) for _, targets in known if targets is not None) + 1
         else:
             raise DataError(f"{factory}: cannot count the classes without reading all; return (train, test, classes)")
-    if not is_whole(given, 2):
+    if not is_whole(given, 2, of=Integral):
         raise DataError(f"{factory}: got {given!r} classes, expected a whole number >= 2")
     for side, targets in known:
         if targets is not None:

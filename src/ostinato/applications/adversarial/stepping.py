@@ -221,11 +221,12 @@ class Traced:
             self._run = self._graph
             self(state, given)
         else:
-            self._compiled[key] = self._run
+            if key:
+                self._compiled[key] = self._run
 
     def _key(self, state: State, given: Round) -> str:
-        """Return what two rounds have in common when one compilation serves both."""
+        """Return what two rounds have in common when one compilation serves both; empty where none may, for a graph holds tensors beside its code."""
+        if [*self._graph.buffers(), *self._graph.parameters()]:
+            return ""
         shapes = [(*tensor.shape, tensor.dtype) for tensor in (*state.flat(), *given.flat())]
-        held = [*self._graph.buffers(), *self._graph.parameters()]
-        own = id(self) if held else ""  # what a graph holds beside its code may differ
-        return f"{self._graph.code} {shapes} {own}"
+        return f"{self._graph.code} {shapes}"

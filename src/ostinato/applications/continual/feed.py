@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ class Feed:
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
-        whole("epochs", epochs)
+        whole("epochs", epochs, of=Integral)
         self.stream, self.buffer, self.epochs, self.batch_size = stream, buffer, epochs, batch_size
         self._orders = [EpochOrder(len(task.targets), batch_size, seed, drop_last=True) for task in stream.tasks]
         self.ends = tuple(accumulate(epochs * order.batches for order in self._orders))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from numbers import Integral
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.checks import whole
 
 __all__ = ["batches_of", "client_seed", "participants", "updates_of"]
+
+_whole = partial(whole, of=Integral)
 
 _BATCHES, _PARTICIPANTS, _MASKS = 20_320, 20_321, 20_322  # streams of one seed
 
@@ -18,7 +23,7 @@ def updates_of(examples: int, batch_size: int, epochs: int = 1) -> int:
     >>> updates_of(65, 64, 2)
     4
     """
-    return whole("epochs", epochs) * -(-whole("examples", examples) // whole("batch_size", batch_size))
+    return _whole("epochs", epochs) * -(-_whole("examples", examples) // _whole("batch_size", batch_size))
 
 
 def batches_of(
@@ -52,7 +57,7 @@ def batches_of(
     """
     rows = updates_of(examples, batch_size, epochs) if updates is None else updates
     for name, value, least in (("seed", seed, 0), ("client", client, 0), ("round", round, 1), ("updates", rows, 1)):
-        whole(name, value, least)
+        _whole(name, value, least)
     rng = np.random.default_rng([seed, client, round, _BATCHES])
     passes = -(-rows * batch_size // examples)
     stream = np.concatenate([rng.permutation(examples) for _ in range(passes)])

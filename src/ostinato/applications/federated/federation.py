@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from ostinato.population.job import Arrays
 from ostinato.population.scoring import Metric
 
 __all__ = ["Federation", "Setup", "make_setup"]
+
+_whole = partial(whole, of=Integral)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +152,10 @@ def make_setup(
     if not federations:
         raise ConfigError("federations: got none, expected at least one")
     for name, value in (("local_epochs", local_epochs), ("batch_size", batch_size), ("evaluate", evaluate)):
-        whole(name, value)
+        _whole(name, value)
     for name, given in (("rounds", rounds), ("local_updates", local_updates)):
         if given is not None:
-            whole(name, given)
+            _whole(name, given)
     if not 0.0 < fraction <= 1.0:
         raise ConfigError(f"fraction: got {fraction!r}, expected a share of the clients above 0 and at most 1")
     parts = tuple(checked_parts(one.parts, len(arrays.targets)) for one in federations)

@@ -6,6 +6,8 @@ Each returns one array of indices for each client: none is in two of them, and t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +17,8 @@ from ostinato.checks import is_finite, is_whole, whole
 from ostinato.errors import ConfigError
 
 __all__ = ["Description", "Parts", "by_group", "by_quantity", "by_spans", "describe", "dirichlet", "even"]
+
+_whole = partial(whole, of=Integral)
 
 Indices = NDArray[np.int64]
 _TRIES = 1000
@@ -49,7 +53,7 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, l
     found = column(labels, "labels")
     _check_sizes(len(found), clients, least)
     _check_positive("alpha", alpha)
-    rng = np.random.default_rng([whole("seed", seed, 0), _DIRICHLET])
+    rng = np.random.default_rng([_whole("seed", seed, 0), _DIRICHLET])
     members = [np.flatnonzero(found == label) for label in np.unique(found)]
 
     def draw() -> Parts:
@@ -92,9 +96,9 @@ def by_quantity(
         raise ConfigError(f"by_quantity: got alpha={alpha!r} and sigma={sigma!r}, expected one of them")
     if alpha is not None:
         _check_positive("alpha", alpha)
-    if sigma is not None and (not is_finite(sigma) or sigma < 0):
+    if sigma is not None and (not is_finite(sigma, of=Real) or sigma < 0):
         raise ConfigError(f"sigma: got {sigma!r}, expected a number of at least 0")
-    rng = np.random.default_rng([whole("seed", seed, 0), _QUANTITY])
+    rng = np.random.default_rng([_whole("seed", seed, 0), _QUANTITY])
 
     def draw() -> Parts:
         pull = rng.standard_normal(clients)
@@ -119,7 +123,7 @@ def even(examples: int, clients: int, *, seed: int = 0) -> Parts:
     [3, 3, 2, 2]
     """
     _check_sizes(examples, clients, 1)
-    order = np.random.default_rng([whole("seed", seed, 0), _EVEN]).permutation(examples)
+    order = np.random.default_rng([_whole("seed", seed, 0), _EVEN]).permutation(examples)
     return tuple(np.sort(part) for part in np.array_split(order, clients))
 
 
@@ -165,7 +169,7 @@ def by_spans(spans: Mapping[str, Sequence[Sequence[int]]], *, clients: int | Non
     roles = []
     for role, pairs in spans.items():
         for pair in pairs:
-            if len(pair) != 2 or not all(is_whole(end) for end in pair) or not 0 <= pair[0] < pair[1]:
+            if len(pair) != 2 or not all(is_whole(end, of=Integral) for end in pair) or not 0 <= pair[0] < pair[1]:
                 raise ConfigError(f"spans: {role!r} has {list(pair)!r}, expected [begin, end] with 0 <= begin < end")
         own = [np.arange(begin, end, dtype=np.int64) for begin, end in pairs]
         roles.append(np.sort(np.concatenate([np.empty(0, np.int64), *own])))
@@ -197,7 +201,7 @@ def _dealt(groups: Sequence[Indices], clients: int | None) -> Parts:
     """Return each group as a client, or deal the largest first to whom has least."""
     if clients is None:
         return tuple(groups)
-    if whole("clients", clients, 1) > len(groups):
+    if _whole("clients", clients, 1) > len(groups):
         raise ConfigError(f"clients: got {clients} for {len(groups)} groups, expected at most as many")
     hands: list[list[Indices]] = [[] for _ in range(clients)]
     held = np.zeros(clients, np.int64)
@@ -215,9 +219,9 @@ def _check_disjoint(places: Indices) -> None:
 
 
 def _check_sizes(examples: int, clients: int, least: int) -> None:
-    whole("examples", examples, 1)
-    whole("clients", clients, 1)
-    whole("least", least, 1)
+    _whole("examples", examples, 1)
+    _whole("clients", clients, 1)
+    _whole("least", least, 1)
     if clients * least > examples:
         raise ConfigError(
             f"clients: got {clients} of at least {least} examples, expected at most {examples} examples in all"
@@ -225,7 +229,7 @@ def _check_sizes(examples: int, clients: int, least: int) -> None:
 
 
 def _check_positive(name: str, value: object) -> None:
-    if not is_finite(value) or not float(value) > 0:
+    if not is_finite(value, of=Real) or not float(value) > 0:
         raise ConfigError(f"{name}: got {value!r}, expected a number above 0")
 
 

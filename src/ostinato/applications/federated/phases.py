@@ -6,7 +6,8 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from ostinato.core.plan import Plan
 from ostinato.errors import ConfigError, suggest
 
 __all__ = ["ASSIGNMENTS", "Phases"]
+
+_whole = partial(whole, of=Integral)
 
 ASSIGNMENTS = ("equispaced", "golden", "random", "together")
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
@@ -58,12 +61,12 @@ class Phases:
     def __post_init__(self) -> None:
         if self.assignment not in ASSIGNMENTS:
             raise ConfigError(f"assignment: got {self.assignment!r}{suggest(str(self.assignment), ASSIGNMENTS)}")
-        whole("clients", self.clients, 1)
+        _whole("clients", self.clients, 1)
         if self.seed is not None:
-            whole("seed", self.seed, 0)
+            _whole("seed", self.seed, 0)
         if self.phases is None:
             return
-        whole("phases", self.phases, 1)
+        _whole("phases", self.phases, 1)
         if self.assignment != "equispaced":
             raise ConfigError(
                 f"phases: {self.assignment!r} has as many as clients; leave it out, or write assignment='equispaced'"
@@ -82,7 +85,7 @@ class Phases:
         Raises:
             ConfigError: There is no such client.
         """
-        if not is_whole(client, 0, self.clients - 1):
+        if not is_whole(client, 0, self.clients - 1, of=Integral):
             raise ConfigError(f"client: got {client!r}, expected a number from 0 to {self.clients - 1}")
         if self.assignment == "together":
             return 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -43,7 +44,7 @@ def environments(
     >>> vectorised.num_envs, vectorised.env_method("get_difficulty")
     (2, [0.5, 0.5])
     """
-    whole("count", count)
+    whole("count", count, of=Integral)
 
     def make() -> gym.Env[Any, Any]:
         return Difficulty(Monitor(gym.make(name, **options)), difficulty, parameters)
